@@ -1,0 +1,153 @@
+//! What can stand under a store: the [`Backend`] trait and the backends.
+//!
+//! The trait is the one seam between the store contract and what holds the data. A backend is
+//! owned by one thread at a time and called synchronously; it is told the time and never asks for
+//! it. Whoever calls it decides about sharing: see [`SharedBackend`].
+
+use std::borrow::Cow;
+use std::sync::{Arc, Mutex};
+
+use crate::contract::{Capabilities, Condition, Seq};
+use crate::time::Millis;
+
+/// A backend that the master's loop and the handles in the same process share. The lock is held
+/// for one operation by a handle and for one turn of the loop by the master.
+pub type SharedBackend = Arc<Mutex<Box<dyn Backend>>>;
+
+/// An entry in a backend. The value is borrowed where the backend can lend it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EntryRef<'a> {
+    /// The value.
+    pub value: Cow<'a, [u8]>,
+    /// When it stops being visible; `None` never.
+    pub deadline: Option<Millis>,
+    /// The number of the write that made it.
+    pub seq: Seq,
+}
+
+/// When a written entry shall stop being visible.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deadline {
+    /// Never.
+    Never,
+    /// At this time. In the past: the entry is removed, and counts as written.
+    At(Millis),
+    /// As it is; a new entry never.
+    Keep,
+}
+
+/// What became of a `set`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SetOutcome {
+    /// It is written, as this version.
+    Stored(Seq),
+    /// The condition did not hold; this version was found.
+    Conflict(Option<Seq>),
+}
+
+/// A position in a walk over all entries, chosen by the backend. Zero is the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Cursor(pub u64);
+
+/// Receives the entries of a walk, key and entry.
+pub type Visitor<'v> = dyn FnMut(&[u8], EntryRef<'_>) -> Walk + 'v;
+
+/// Whether a walk shall go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Walk {
+    /// Give me the next entry.
+    On,
+    /// That is enough for this step; the entry just given is taken.
+    Pause,
+}
+
+/// What a step of background work left to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Upkeep {
+    /// More is waiting now.
+    More,
+    /// Nothing before this time.
+    Until(Millis),
+    /// Nothing until the store is written to.
+    Idle,
+}
+
+/// What holds the data of a store.
+///
+/// An entry past its deadline is never visible, whether or not it has been removed. No call may
+/// take long: what cannot be done in a fraction of a millisecond is done in steps, by
+/// [`all`](Self::all) with a cursor and by [`upkeep`](Self::upkeep).
+///
+/// # Errors
+/// [`BackendError::Unsupported`] from an operation that is not among the
+/// [`capabilities`](Self::capabilities); otherwise as the variants say.
+pub trait Backend: Send {
+    /// What it can do beyond the four operations that every backend has.
+    fn capabilities(&self) -> Capabilities;
+
+    /// The live entry with this key.
+    fn get(&mut self, now: Millis, key: &[u8]) -> Result<Option<EntryRef<'_>>, BackendError>;
+
+    /// Writes an entry: value and deadline are replaced together.
+    fn set(
+        &mut self,
+        now: Millis,
+        key: &[u8],
+        value: &[u8],
+        deadline: Deadline,
+        condition: Condition,
+    ) -> Result<SetOutcome, BackendError>;
+
+    /// Moves the deadline of a live entry and nothing else; its version stays. Whether there was
+    /// one. A deadline in the past removes it.
+    fn touch(&mut self, now: Millis, key: &[u8], deadline: Deadline) -> Result<bool, BackendError>;
+
+    /// Removes an entry. Whether a live one was there.
+    fn destroy(&mut self, now: Millis, key: &[u8]) -> Result<bool, BackendError>;
+
+    /// Walks on from `cursor` until `visit` pauses, and says where to go on; `None` at the end.
+    ///
+    /// An entry that is there from the start of a walk to its end is visited at least once, and
+    /// only once unless it is written meanwhile. A walk ends, however much is written meanwhile.
+    fn all(
+        &mut self,
+        _now: Millis,
+        _cursor: Cursor,
+        _visit: &mut Visitor<'_>,
+    ) -> Result<Option<Cursor>, BackendError> {
+        Err(BackendError::Unsupported("all"))
+    }
+
+    /// The number of live entries, exactly.
+    fn length(&mut self, _now: Millis) -> Result<u64, BackendError> {
+        Err(BackendError::Unsupported("length"))
+    }
+
+    /// Removes everything. What it held may be freed later, by [`upkeep`](Self::upkeep).
+    fn clear(&mut self, _now: Millis) -> Result<(), BackendError> {
+        Err(BackendError::Unsupported("clear"))
+    }
+
+    /// Does a bounded step of background work: removes what has expired, frees what was cleared.
+    fn upkeep(&mut self, _now: Millis) -> Upkeep {
+        Upkeep::Idle
+    }
+}
+
+/// Why a backend did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BackendError {
+    /// It has no such operation.
+    #[error("{0} is not supported by the store's backend")]
+    Unsupported(&'static str),
+    /// It is at its memory bound.
+    #[error("the store is full")]
+    OutOfMemory,
+    /// It has too much to do.
+    #[error("the backend is busy")]
+    Busy,
+    /// It failed, for this reason.
+    #[error("{0}")]
+    Failed(String),
+}

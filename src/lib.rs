@@ -1,0 +1,11 @@
+//! A prefork process supervisor with a built-in session and object store.
+
+pub mod backend;
+pub mod config;
+pub mod contract;
+pub mod error;
+pub mod protocol;
+pub mod supervisor;
+pub mod time;
+
+pub use error::{Error, Result};

@@ -1,0 +1,2 @@
+//! The `memstore-cluster` binary.
+fn main() {}

@@ -1,0 +1,30 @@
+//! Bytes to requests and replies, and back. Pure: no descriptor, no clock, no randomness.
+//!
+//! # The native dialect, version 1
+//!
+//! Both directions carry frames: a header of 16 bytes, then a body. All numbers are little-endian.
+//!
+//! ```text
+//!  0        1        2        3        4               8               12             16
+//!  +--------+--------+--------+--------+---------------+---------------+---------------+------
+//!  | 0xB5   | version| op or  | flags  | request id    | body length   | reserved      | body
+//!  | magic  | = 1    | status | = 0    | u32           | u32           | = 0           |
+//!  +--------+--------+--------+--------+---------------+---------------+---------------+------
+//! ```
+//!
+//! The magic byte cannot start a command of the Redis protocol, so the first byte of a connection
+//! decides its dialect. The body is the operation's struct in bincode with fixed-width integers. A reply carries the id of its request; replies come in the order of the requests
+//! today, but a client must go by the id.
+//!
+//! An unknown operation or a body that does not decode gets an error reply and the connection goes
+//! on; a header that is no header (magic, version, reserved fields, a length above the limit)
+//! gets an error reply that says why, and the connection is closed.
+//!
+//! A connection starts with [`message::Request::Hello`]; then, where a secret
+//! is set, both sides prove that they know it.
+
+pub mod frame;
+pub mod message;
+
+pub use frame::{Frame, FrameError, Header};
+pub use message::{ErrorCode, Op, Reply, Request, Status};
