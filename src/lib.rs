@@ -4,6 +4,7 @@ pub mod backend;
 pub mod config;
 pub mod contract;
 pub mod error;
+pub mod exec;
 pub mod protocol;
 pub mod supervisor;
 pub mod time;

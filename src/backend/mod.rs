@@ -4,8 +4,12 @@
 //! owned by one thread at a time and called synchronously; it is told the time and never asks for
 //! it. Whoever calls it decides about sharing: see [`SharedBackend`].
 
+mod memory;
+
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex};
+
+pub use memory::MemoryBackend;
 
 use crate::contract::{Capabilities, Condition, Seq};
 use crate::time::Millis;

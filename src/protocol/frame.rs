@@ -132,7 +132,7 @@ mod tests {
     fn the_bytes_of_a_header_are_these() {
         let mut out = Vec::new();
         write(&mut out, 0x11, 0x0403_0201, |out| {
-            out.extend_from_slice(b"xyz")
+            out.extend_from_slice(b"xyz");
         });
         assert_eq!(
             out,

@@ -317,15 +317,15 @@ pub struct Welcome {
 }
 
 /// An entry as it travels; the body of [`Reply::Entry`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry<'a> {
     /// The number of the write that made it.
     pub seq: Seq,
     /// Milliseconds until it expires; `None` never.
     pub ttl_ms: Option<u64>,
     /// The value.
-    #[serde(with = "serde_bytes")]
-    pub value: &'a [u8],
+    #[serde(with = "serde_bytes", borrow)]
+    pub value: Cow<'a, [u8]>,
 }
 
 /// An entry with its key, as it travels in a [`Page`].

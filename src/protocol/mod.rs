@@ -13,16 +13,19 @@
 //! ```
 //!
 //! The magic byte cannot start a command of the Redis protocol, so the first byte of a connection
-//! decides its dialect. The body is the operation's struct in bincode with fixed-width integers. A reply carries the id of its request; replies come in the order of the requests
+//! decides its dialect. The body is the operation's struct in bincode with fixed-width integers
+//! ([`codec`]). A reply carries the id of its request; replies come in the order of the requests
 //! today, but a client must go by the id.
 //!
 //! An unknown operation or a body that does not decode gets an error reply and the connection goes
 //! on; a header that is no header (magic, version, reserved fields, a length above the limit)
 //! gets an error reply that says why, and the connection is closed.
 //!
-//! A connection starts with [`message::Request::Hello`]; then, where a secret
-//! is set, both sides prove that they know it.
+//! A connection starts with [`message::Request::Hello`]; see [`auth`] for what follows where a
+//! secret is set.
 
+pub mod auth;
+pub mod codec;
 pub mod frame;
 pub mod message;
 

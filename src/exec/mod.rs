@@ -1,0 +1,255 @@
+//! One request against a backend, one reply.
+//!
+//! Every request of every dialect and role passes through [`execute`], so the rules of the store
+//! contract (limits, relative deadlines, what is unsupported) stand here once. [`Conversation`]
+//! is what surrounds requests on a connection: who may ask, and in which order. Pure: the time
+//! and all randomness come in as arguments.
+
+mod conversation;
+
+use std::borrow::Cow;
+
+pub use conversation::{Conversation, Host, Next, Origin};
+
+use crate::backend::{Backend, BackendError, Cursor, Deadline, SetOutcome, Walk};
+use crate::config::Limits;
+use crate::contract::Expiry;
+use crate::protocol::message::{Entry, ErrorCode, Failure, Item, Page, Set};
+use crate::protocol::{Reply, Request};
+use crate::time::Millis;
+
+/// Entries of a page where the client leaves it to us.
+const PAGE_ITEMS: u32 = 512;
+/// What an entry in a page costs besides its key and value, in bytes, at the most.
+const ITEM_OVERHEAD: usize = 48;
+
+/// Does what a request asks. A greeting is no request for a backend and is answered as an error;
+/// [`Conversation`] handles those before.
+pub fn execute<'b>(
+    backend: &'b mut dyn Backend,
+    now: Millis,
+    limits: &Limits,
+    request: &Request<'_>,
+) -> Reply<'b> {
+    answer(backend, now, limits, request).unwrap_or_else(Reply::Error)
+}
+
+fn answer<'b>(
+    backend: &'b mut dyn Backend,
+    now: Millis,
+    limits: &Limits,
+    request: &Request<'_>,
+) -> Result<Reply<'b>, Failure<'static>> {
+    Ok(match *request {
+        Request::Ping => Reply::Pong,
+        Request::Get { key } => match backend.get(now, key)? {
+            Some(entry) => Reply::Entry(Entry {
+                seq: entry.seq,
+                ttl_ms: ttl_ms(now, entry.deadline),
+                value: entry.value,
+            }),
+            None => Reply::Missing,
+        },
+        Request::Set(Set {
+            expiry,
+            condition,
+            key,
+            value,
+        }) => {
+            check_key(key, limits)?;
+            check_value(value, limits)?;
+            match backend.set(now, key, value, deadline(now, expiry), condition)? {
+                SetOutcome::Stored(seq) => Reply::Stored { seq },
+                SetOutcome::Conflict(found) => Reply::Conflict { found },
+            }
+        }
+        Request::Touch { key, expiry } => done(backend.touch(now, key, deadline(now, expiry))?),
+        Request::Destroy { key } => done(backend.destroy(now, key)?),
+        Request::All { cursor, limit } => Reply::Page(page(backend, now, cursor, limit)?),
+        Request::Length => Reply::Length(backend.length(now)?),
+        Request::Clear => {
+            backend.clear(now)?;
+            Reply::Done
+        }
+        Request::Hello(_) | Request::Auth(_) => {
+            return Err(failure(ErrorCode::BadRequest, "greetings are over"));
+        }
+    })
+}
+
+fn page(
+    backend: &mut dyn Backend,
+    now: Millis,
+    cursor: u64,
+    limit: u32,
+) -> Result<Page<'static>, BackendError> {
+    let most = match limit {
+        0 => PAGE_ITEMS,
+        limit => limit.min(PAGE_ITEMS),
+    };
+    let (mut items, mut bytes) = (Vec::new(), 0);
+    let next = backend.all(now, Cursor(cursor), &mut |key, entry| {
+        bytes += key.len() + entry.value.len() + ITEM_OVERHEAD;
+        items.push(Item {
+            key: Cow::Owned(key.to_vec()),
+            seq: entry.seq,
+            ttl_ms: ttl_ms(now, entry.deadline),
+            value: Cow::Owned(entry.value.into_owned()),
+        });
+        if items.len() >= most as usize || bytes >= Limits::PAGE {
+            Walk::Pause
+        } else {
+            Walk::On
+        }
+    })?;
+    let next = next.map_or(0, |cursor| cursor.0);
+    Ok(Page { next, items })
+}
+
+fn check_key(key: &[u8], limits: &Limits) -> Result<(), Failure<'static>> {
+    if key.len() <= limits.max_key {
+        return Ok(());
+    }
+    let message = format!(
+        "the key has {} bytes, at most {} are accepted (--max-key)",
+        key.len(),
+        limits.max_key
+    );
+    Err(failure(ErrorCode::KeyTooLong, message))
+}
+
+fn check_value(value: &[u8], limits: &Limits) -> Result<(), Failure<'static>> {
+    if value.len() <= limits.max_value {
+        return Ok(());
+    }
+    let message = format!(
+        "the value has {} bytes, at most {} are accepted (--max-value)",
+        value.len(),
+        limits.max_value
+    );
+    Err(failure(ErrorCode::TooLarge, message))
+}
+
+/// The absolute deadline for a relative one.
+pub(crate) fn deadline(now: Millis, expiry: Expiry) -> Deadline {
+    match expiry {
+        Expiry::Never => Deadline::Never,
+        Expiry::AfterMs(ms) => Deadline::At(now.after_ms(ms)),
+        Expiry::Keep => Deadline::Keep,
+    }
+}
+
+/// Milliseconds from `now` to a deadline.
+pub(crate) fn ttl_ms(now: Millis, deadline: Option<Millis>) -> Option<u64> {
+    deadline.map(|deadline| deadline.as_unix().saturating_sub(now.as_unix()))
+}
+
+fn done(found: bool) -> Reply<'static> {
+    if found { Reply::Done } else { Reply::Missing }
+}
+
+fn failure(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Failure<'static> {
+    Failure {
+        code,
+        message: message.into(),
+    }
+}
+
+impl From<BackendError> for Failure<'static> {
+    fn from(error: BackendError) -> Self {
+        let code = match error {
+            BackendError::Unsupported(_) => ErrorCode::Unsupported,
+            BackendError::OutOfMemory => ErrorCode::OutOfMemory,
+            BackendError::Busy => ErrorCode::Busy,
+            BackendError::Failed(_) => ErrorCode::Backend,
+        };
+        failure(code, error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::MemoryBackend;
+    use crate::contract::Condition;
+
+    const NOW: Millis = Millis::from_unix(5_000);
+
+    fn limits() -> Limits {
+        Limits {
+            max_key: 8,
+            max_value: 100 << 10,
+            ..Limits::default()
+        }
+    }
+
+    fn set<'a>(key: &'a [u8], value: &'a [u8]) -> Request<'a> {
+        Request::Set(Set {
+            expiry: Expiry::AfterMs(10),
+            condition: Condition::Always,
+            key,
+            value,
+        })
+    }
+
+    #[test]
+    fn what_is_too_long_is_refused_with_the_numbers() {
+        let mut backend = MemoryBackend::new();
+        let mut refused =
+            |request: &Request<'_>| match execute(&mut backend, NOW, &limits(), request) {
+                Reply::Error(failure) => (failure.code, failure.message.into_owned()),
+                other => panic!("{other:?}"),
+            };
+        let (code, message) = refused(&set(b"ninebytes", b""));
+        assert_eq!(code, ErrorCode::KeyTooLong);
+        assert!(
+            message.contains("9 bytes") && message.contains('8'),
+            "{message}"
+        );
+        let (code, _) = refused(&set(b"k", &vec![0; (100 << 10) + 1]));
+        assert_eq!(code, ErrorCode::TooLarge);
+    }
+
+    #[test]
+    fn a_ttl_counts_down() {
+        let mut backend = MemoryBackend::new();
+        execute(&mut backend, NOW, &limits(), &set(b"k", b"v"));
+        let get = Request::Get { key: b"k" };
+        match execute(&mut backend, NOW.after_ms(4), &limits(), &get) {
+            Reply::Entry(entry) => assert_eq!(entry.ttl_ms, Some(6)),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_page_ends_at_its_bounds_and_fits_a_frame() {
+        let mut backend = MemoryBackend::new();
+        for n in 0..1_500u32 {
+            execute(&mut backend, NOW, &limits(), &set(&n.to_le_bytes(), b""));
+        }
+        let big = vec![7; 40 << 10];
+        for n in 0..4u8 {
+            execute(&mut backend, NOW, &limits(), &set(&[n], &big));
+        }
+        let (mut cursor, mut pages, mut met) = (0, Vec::new(), 0);
+        loop {
+            let all = Request::All { cursor, limit: 0 };
+            let reply = execute(&mut backend, NOW, &limits(), &all);
+            let mut bytes = Vec::new();
+            crate::protocol::codec::write_reply(&mut bytes, 1, &reply);
+            assert!(bytes.len() <= limits().max_body());
+            let Reply::Page(page) = reply else {
+                panic!("{reply:?}")
+            };
+            pages.push(page.items.len());
+            met += page.items.len();
+            cursor = page.next;
+            if cursor == 0 {
+                break;
+            }
+        }
+        assert_eq!(met, 1_504);
+        assert_eq!(pages[..2], [2, 2], "two large values fill a page");
+        assert!(pages.iter().all(|items| *items <= PAGE_ITEMS as usize));
+    }
+}
