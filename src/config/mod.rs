@@ -1,7 +1,9 @@
 //! What was asked for, validated. Pure: nothing here opens, reads or asks the machine.
 //!
 //! The types of single values ([`ByteSize`], [`Workers`], [`Store`] and the like) check what they
-//! are made of; [`Config`] is all of them together.
+//! are made of; [`Config`] is all of them together. Under the feature `cli`, `settings` is the one
+//! table that describes each setting, and `merge` makes a `Config` out of flags, environment and
+//! file by it. A `Config` that came out of a merge holds only values that can work together.
 
 mod choice;
 pub mod duration;
@@ -10,6 +12,17 @@ mod size;
 mod sock;
 mod store;
 mod supervision;
+
+#[cfg(feature = "cli")]
+pub(crate) mod file;
+#[cfg(feature = "cli")]
+pub(crate) mod merge;
+#[cfg(feature = "cli")]
+pub(crate) mod origin;
+#[cfg(feature = "cli")]
+pub(crate) mod settings;
+#[cfg(feature = "cli")]
+mod values;
 
 use std::path::PathBuf;
 use std::time::Duration;
