@@ -1,6 +1,8 @@
 //! A prefork process supervisor with a built-in session and object store.
 
 pub mod backend;
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod config;
 pub mod contract;
 pub mod error;

@@ -1,2 +1,7 @@
-//! The `memstore-cluster` binary.
-fn main() {}
+//! The `memstore-cluster` binary: the command line of the library, see [`memstore_cluster::cli`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    memstore_cluster::cli::main()
+}

@@ -1,5 +1,121 @@
 //! What was asked for, validated. Pure: nothing here opens, reads or asks the machine.
+//!
+//! The types of single values ([`ByteSize`], [`Workers`], [`Store`] and the like) check what they
+//! are made of; [`Config`] is all of them together. Under the feature `cli`, `settings` is the one
+//! table that describes each setting, and `merge` makes a `Config` out of flags, environment and
+//! file by it. A `Config` that came out of a merge holds only values that can work together.
 
+mod choice;
+pub mod duration;
 mod limits;
+mod size;
+mod sock;
+mod store;
+mod supervision;
 
+#[cfg(feature = "cli")]
+pub(crate) mod file;
+#[cfg(feature = "cli")]
+pub(crate) mod merge;
+#[cfg(feature = "cli")]
+pub(crate) mod origin;
+#[cfg(feature = "cli")]
+pub(crate) mod settings;
+#[cfg(feature = "cli")]
+mod values;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use choice::{LogFormat, Restart, Standalone, Workers};
 pub use limits::Limits;
+pub use size::ByteSize;
+pub use sock::{Surroundings, check_name, check_sock_path};
+pub use store::Store;
+pub use supervision::Supervision;
+
+/// Why a value cannot be taken, as the rest of a sentence that begins with the value: "must be
+/// at least 1".
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Invalid(String);
+
+impl Invalid {
+    /// The reason, and what to do instead.
+    pub fn new(reason: impl Into<String>) -> Self {
+        Self(reason.into())
+    }
+}
+
+/// Everything that can be asked of a master, and of a client where that is marked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Tells clusters of one user apart; the default socket is named by it.
+    pub name: String,
+    /// The path of the socket for clients (also: where a client connects); `None`: there is none.
+    pub sock: Option<PathBuf>,
+    /// How many workers to keep.
+    pub workers: Workers,
+    /// The addresses of the listening sockets that the workers inherit, in the order given.
+    pub bind: Vec<String>,
+    /// Whether to be one process without master, socket and channel.
+    pub standalone: Standalone,
+    /// What holds the data.
+    pub store: Store,
+    /// The file with the secret that clients of the path socket prove to know; also a client's.
+    pub secret_file: Option<PathBuf>,
+    /// Users who may connect through the path socket, besides root and the master's own.
+    pub allow_uids: Vec<u32>,
+    /// Bounds on what a peer may send, hold and wait for.
+    pub limits: Limits,
+    /// How workers are started, watched and ended.
+    pub supervision: Supervision,
+    /// Which log events are written: a level, or `target=level` pairs.
+    pub log: String,
+    /// How log events are written.
+    pub log_format: LogFormat,
+    /// How long a client waits for a connection and for a reply.
+    pub timeout: Duration,
+}
+
+impl Config {
+    /// What holds where nothing is asked for.
+    pub fn new(surroundings: &Surroundings) -> Self {
+        let name = "default".to_owned();
+        Self {
+            sock: Some(surroundings.default_sock(&name).0),
+            name,
+            workers: Workers::Auto,
+            bind: Vec::new(),
+            standalone: Standalone::Auto,
+            store: Store::Memory,
+            secret_file: None,
+            allow_uids: Vec::new(),
+            limits: Limits::default(),
+            supervision: Supervision::default(),
+            log: "info".to_owned(),
+            log_format: LogFormat::Text,
+            timeout: Duration::from_secs(5),
+        }
+    }
+
+    /// What a client needs of it; `None` where it has no socket.
+    pub fn client(&self) -> Option<ClientConfig> {
+        Some(ClientConfig {
+            sock: self.sock.clone()?,
+            secret_file: self.secret_file.clone(),
+            timeout: self.timeout,
+        })
+    }
+}
+
+/// What a client needs to find and ask a master.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientConfig {
+    /// The path of the master's socket.
+    pub sock: PathBuf,
+    /// The file with the secret, if the master wants one.
+    pub secret_file: Option<PathBuf>,
+    /// How long to wait for a connection and for a reply.
+    pub timeout: Duration,
+}

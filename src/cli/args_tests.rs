@@ -1,0 +1,153 @@
+//! Command lines and what they say.
+
+use super::*;
+
+fn parse_line(line: &[&str]) -> Result<Typed, String> {
+    let arguments = ["memstore-cluster"].iter().chain(line).map(OsString::from);
+    parse(arguments).map_err(|error| error.to_string())
+}
+
+fn action(line: &[&str]) -> Action {
+    parse_line(line)
+        .unwrap_or_else(|error| panic!("{line:?}: {error}"))
+        .action
+}
+
+fn set(line: &[&str]) -> (Expiry, Condition) {
+    match action(&[&["set", "k", "v"], line].concat()) {
+        Action::Ask(Request::Set {
+            expiry, condition, ..
+        }) => (expiry, condition),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_definition_holds_together() {
+    command().debug_assert();
+}
+
+#[test]
+fn every_setting_is_a_flag_where_it_counts_and_only_there() {
+    let command = command();
+    for sub in command.get_subcommands() {
+        let purpose = purpose(sub.get_name());
+        for setting in SETTINGS {
+            let arg = sub
+                .get_arguments()
+                .find(|arg| arg.get_long() == Some(setting.key));
+            let counts = purpose.is_some_and(|purpose| setting.counts_for(purpose));
+            assert_eq!(
+                arg.is_some(),
+                counts,
+                "{} of {}",
+                setting.flag(),
+                sub.get_name()
+            );
+            if let Some(arg) = arg {
+                let help = arg.get_long_help().unwrap().to_string();
+                assert!(
+                    help.contains(&format!("[environment: {}]", setting.env())),
+                    "{help}"
+                );
+                assert!(help.contains("[default: "), "{help}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_comes_after_two_dashes_is_the_command_whatever_it_looks_like() {
+    let typed = parse_line(&["run", "--workers", "2", "--", "x", "--workers", "3"]).unwrap();
+    let command = ["x", "--workers", "3"].map(OsString::from).to_vec();
+    assert_eq!(typed.action, Action::Run(command));
+    assert_eq!(typed.flags["workers"], ["2"]);
+}
+
+#[test]
+fn a_run_without_a_command_is_told_what_to_write() {
+    for line in [&["run"][..], &["run", "--"], &["run", "--workers", "2"]] {
+        let error = parse_line(line).unwrap_err();
+        assert!(error.contains("run -- node app.js"), "{line:?}: {error}");
+    }
+    let error = parse_line(&["run", "node", "app.js"]).unwrap_err();
+    assert!(error.contains("-- node"), "{error}");
+}
+
+#[test]
+fn standalone_alone_is_always_and_takes_no_word_that_follows() {
+    let typed = parse_line(&["run", "--standalone", "--", "x"]).unwrap();
+    assert_eq!(typed.flags["standalone"], ["always"]);
+    let typed = parse_line(&["run", "--standalone=never", "--", "x"]).unwrap();
+    assert_eq!(typed.flags["standalone"], ["never"]);
+}
+
+#[test]
+fn lists_are_given_again_and_again_and_single_values_once() {
+    let typed = parse_line(&["run", "--bind", "a,b", "--bind", "c", "--", "x"]).unwrap();
+    assert_eq!(typed.flags["bind"], ["a,b", "c"]);
+    let twice = parse_line(&["serve", "--sock", "a", "--sock", "b"]).unwrap_err();
+    assert!(twice.contains("cannot be used multiple times"), "{twice}");
+}
+
+#[test]
+fn a_set_says_until_when_and_on_which_condition() {
+    assert_eq!(set(&[]), (Expiry::Never, Condition::Always));
+    assert_eq!(
+        set(&["--ttl", "90"]),
+        (Expiry::AfterMs(90_000), Condition::Always)
+    );
+    assert_eq!(set(&["--ttl", "1us"]).0, Expiry::AfterMs(1));
+    assert_eq!(
+        set(&["--keep-ttl", "--xx"]),
+        (Expiry::Keep, Condition::IfPresent)
+    );
+    assert_eq!(set(&["--nx"]).1, Condition::IfAbsent);
+    assert_eq!(set(&["--if-seq", "7"]).1, Condition::IfSeq(Seq(7)));
+    for line in [
+        &["--nx", "--xx"][..],
+        &["--nx", "--if-seq", "7"],
+        &["--ttl", "1s", "--keep-ttl"],
+        &["--ttl", "0"],
+        &["--ttl", "soon"],
+        &["--if-seq", "0"],
+    ] {
+        let line = [&["set", "k", "v"], line].concat();
+        assert!(parse_line(&line).is_err(), "{line:?}");
+    }
+}
+
+#[test]
+fn a_value_comes_from_the_arguments_or_from_standard_input() {
+    let value = |line: &[&str]| match action(line) {
+        Action::Ask(Request::Set { value, .. }) => value,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(value(&["set", "k"]), None);
+    assert_eq!(value(&["set", "k", ""]), Some(Vec::new()));
+    assert_eq!(value(&["set", "k", "-5"]), Some(b"-5".to_vec()));
+    assert_eq!(value(&["set", "k", "--", "--ttl"]), Some(b"--ttl".to_vec()));
+}
+
+#[test]
+fn a_touch_says_until_when() {
+    let touch = |line: &[&str]| action(&[&["touch", "k"], line].concat());
+    let expected = |expiry| {
+        Action::Ask(Request::Touch {
+            key: b"k".to_vec(),
+            expiry,
+        })
+    };
+    assert_eq!(touch(&["--ttl", "2s"]), expected(Expiry::AfterMs(2_000)));
+    assert_eq!(touch(&["--no-expiry"]), expected(Expiry::Never));
+    assert!(parse_line(&["touch", "k"]).is_err());
+    assert!(parse_line(&["touch", "k", "--ttl", "2s", "--no-expiry"]).is_err());
+}
+
+#[test]
+fn keys_are_bytes() {
+    use std::os::unix::ffi::OsStringExt;
+    let line = [b"m".to_vec(), b"get".to_vec(), vec![0xff]];
+    let typed = parse(line.into_iter().map(OsString::from_vec)).unwrap();
+    assert_eq!(typed.action, Action::Ask(Request::Get { key: vec![0xff] }));
+}

@@ -1,0 +1,210 @@
+//! What the manual says: the texts of the help, which the manual pages repeat.
+
+use crate::config::settings::{Setting, Shape};
+use crate::config::{Config, Surroundings};
+
+use super::exit::Exit;
+
+/// What the program is.
+pub(super) const ABOUT: &str = "\
+Run a command on every core, with one store for all of them.
+
+A master process keeps one worker per core running, restarts those that end, opens the listening \
+sockets for them, and holds a store of keys and values with expiry in its own memory: sessions \
+that all workers share, without a server to install. Other processes of the same user reach the \
+store through a socket.";
+
+/// What `run` does.
+pub(super) const RUN: &str = "\
+Keep a worker per core running the command, and a store for them.
+
+The workers share the listening sockets that --bind opens, reach the store through a channel they \
+inherit, and are started again when they end. SIGTERM, SIGINT and SIGQUIT stop them gracefully \
+and then the master; a second SIGINT stops at once. When the master dies, so do its workers.";
+
+/// What `config` does.
+pub(super) const CONFIG: &str = "\
+Check the configuration, or show it.
+
+Takes every flag, reads the environment and the file as run does, and tells all that is wrong. \
+What --show prints is itself a configuration file: each value, and where it came from.";
+
+/// A part of the manual. Lines that begin with two spaces stand as they are.
+pub(super) struct Section {
+    pub(super) title: &'static str,
+    pub(super) text: String,
+}
+
+/// The sections at the end of the help of a sub-command, or of the program for its own name.
+pub(super) fn sections(name: &str) -> Vec<Section> {
+    let mut sections = Vec::new();
+    let mut add = |title, text: &str| {
+        let text = text.trim_end().to_owned();
+        sections.push(Section { title, text });
+    };
+    if name == "run" {
+        add("ENVIRONMENT OF A WORKER", WORKER_ENVIRONMENT);
+    }
+    if let Some(examples) = examples(name) {
+        add("EXAMPLES", examples);
+    }
+    if name == "memstore-cluster" {
+        add("CONFIGURATION", CONFIGURATION);
+    }
+    if !matches!(name, "completions" | "man") {
+        add("EXIT STATUS", &Exit::table());
+    }
+    sections
+}
+
+/// The command line with the sections at the end of each long help.
+pub(super) fn attach(command: clap::Command) -> clap::Command {
+    let with_sections = |command: clap::Command| {
+        let part = |section: &Section| format!("{}:\n{}\n", section.title, section.text);
+        let parts: Vec<_> = sections(command.get_name()).iter().map(part).collect();
+        command.after_long_help(parts.join("\n"))
+    };
+    with_sections(command).mut_subcommands(with_sections)
+}
+
+/// The help of a setting in one sentence.
+pub(super) fn short(setting: &Setting) -> String {
+    let sentence = setting
+        .help
+        .split_once(". ")
+        .map_or(setting.help, |(first, _)| first);
+    sentence.trim_end_matches('.').to_owned()
+}
+
+/// The whole help of a setting: what it does, its default, its variable.
+pub(super) fn long(setting: &Setting) -> String {
+    let repeat = match setting.shape {
+        Shape::List => ", with commas between the values",
+        Shape::One | Shape::OneOr(_) => "",
+    };
+    format!(
+        "{}\n[default: {}]\n[environment: {}]{repeat}",
+        setting.help,
+        default(setting),
+        setting.env()
+    )
+}
+
+fn default(setting: &Setting) -> String {
+    if let Some(otherwise) = setting.otherwise {
+        return otherwise.to_owned();
+    }
+    // Only `sock` depends on the surroundings, and it has words of its own.
+    let surroundings = Surroundings {
+        runtime_dir: None,
+        temp_dir: "/tmp".into(),
+        uid: 0,
+    };
+    (setting.show)(&Config::new(&surroundings)).join(", ")
+}
+
+fn examples(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "memstore-cluster" => {
+            "\
+A web application on every core behind port 8080, its sessions in the master:
+  memstore-cluster run --bind 0.0.0.0:8080 -- node app.js
+
+Look into its store from another terminal:
+  memstore-cluster length
+  memstore-cluster all
+
+Keep something for an hour and a half, for every process of this user:
+  memstore-cluster set greeting hello --ttl 1h30m
+  memstore-cluster get greeting
+
+See which settings hold and where they came from:
+  memstore-cluster config --show --config /etc/memstore-cluster.toml
+"
+        }
+        "run" => {
+            "\
+A worker for each core, all accepting from one socket:
+  memstore-cluster run --bind 127.0.0.1:8080 -- ./server
+
+Two workers that open nothing and are not started again if they end well:
+  memstore-cluster run --workers 2 --restart on-failure -- ./batch --all
+
+One process on a small board, with the same program:
+  memstore-cluster run --standalone -- ./server
+"
+        }
+        "serve" => {
+            "\
+A store of its own for other programs of this user:
+  memstore-cluster serve --sock /run/shop/store.sock --max-value 64KiB
+"
+        }
+        "set" => {
+            "\
+An entry that goes after half an hour:
+  memstore-cluster set session:7 '{\"user\":1}' --ttl 30m
+
+A file as value:
+  memstore-cluster set logo < logo.png
+
+A lock that at most one process gets, and that nobody can forget to free:
+  memstore-cluster set lock:backup \"$$\" --nx --ttl 10m && backup
+"
+        }
+        "touch" => {
+            "\
+Another half hour:
+  memstore-cluster touch session:7 --ttl 30m
+"
+        }
+        "config" => {
+            "\
+A file to begin with:
+  memstore-cluster config --show > memstore-cluster.toml
+"
+        }
+        "completions" => {
+            "\
+For bash, and all shells that this user starts from now on:
+  memstore-cluster completions bash > ~/.local/share/bash-completion/completions/memstore-cluster
+"
+        }
+        "man" => {
+            "\
+For this user:
+  memstore-cluster man ~/.local/share/man/man1
+"
+        }
+        _ => return None,
+    })
+}
+
+const WORKER_ENVIRONMENT: &str = "\
+Besides the environment of the master, a worker has:
+  MEMSTORE_ROLE        worker; standalone where the command is the only process
+  MEMSTORE_FD          the descriptor of the channel to the store
+  MEMSTORE_SOCK        the path of the master's socket, if it has one
+  MEMSTORE_WORKER      the worker's number, from 0; its replacement has the same
+  MEMSTORE_WORKERS     how many workers there are
+  MEMSTORE_GENERATION  how many times all workers were replaced
+  LISTEN_FDS, LISTEN_PID, LISTEN_FDNAMES
+                       the listening sockets, from descriptor 3 up
+
+With MEMSTORE_SOCK set, a script that runs as a worker reaches its own master by \
+'memstore-cluster get' without more. run and serve pass over the MEMSTORE_SOCK and \
+MEMSTORE_WORKERS of a master whose worker they are.
+";
+
+const CONFIGURATION: &str = "\
+Each setting can be given as a flag, as an environment variable and in a file; the first of these \
+that has it decides. The variable of --max-key is MEMSTORE_MAX_KEY, an empty one counts as not \
+set. The file is TOML, named by --config or MEMSTORE_CONFIG, and its keys are the flags without \
+their dashes:
+  workers = 4
+  bind = [\"0.0.0.0:8080\"]
+  max-value = \"1MiB\"
+
+Sizes are bytes, or have a unit: k, M, G (powers of 1024, also KiB, MiB, GiB), kB, MB, GB (powers \
+of 1000). Durations have units as in 500ms, 10s, 5m, 1h30m, 2d; a plain number is seconds.
+";

@@ -1,0 +1,94 @@
+//! The command line: what was typed, what it means, and who does it.
+//!
+//! `args` says what was typed, `load` what it means together with environment and file, and the
+//! files named after sub-commands do it. `output` is the only way to the user's eyes, `exit` the
+//! only place that knows the numbers. Only the binary calls this.
+
+mod args;
+mod commands;
+mod exit;
+mod help;
+mod load;
+mod logging;
+mod manual;
+mod output;
+mod run;
+mod serve;
+mod show;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use crate::config::Config;
+use crate::config::merge::{Environment, Merged};
+use crate::config::settings::Purpose;
+
+use args::Action;
+use exit::{Exit, Failure};
+
+/// Does what the arguments of this process ask, and returns the code it ends with.
+pub fn main() -> ExitCode {
+    let environment: Environment = std::env::vars_os().collect();
+    let exit = match dispatch(std::env::args_os(), &environment) {
+        Ok(exit) => exit,
+        Err(failure) => {
+            output::tell(&failure);
+            failure.exit()
+        }
+    };
+    exit.into()
+}
+
+fn dispatch(
+    arguments: impl Iterator<Item = OsString>,
+    environment: &Environment,
+) -> Result<Exit, Failure> {
+    let typed = match args::parse(arguments) {
+        Ok(typed) => typed,
+        Err(answer) if is_manual(&answer) => {
+            answer.print()?;
+            let asked_for = !answer.use_stderr();
+            return Ok(if asked_for { Exit::Ok } else { Exit::Usage });
+        }
+        Err(error) => return Err(Failure::usage(&error)),
+    };
+    let load = |purpose| load::load(purpose, &typed, environment);
+    match &typed.action {
+        Action::Run(command) => run::run(&begin(load(Purpose::Run)?), command),
+        Action::Serve => serve::serve(&begin(load(Purpose::Serve)?)),
+        Action::Ask(request) => {
+            let config = load(Purpose::Client)?.config;
+            logging::start(&config);
+            let client = config.client();
+            let client = client.expect("the merge refuses a client without a socket");
+            commands::ask(&client, request, &mut output::stdout())
+        }
+        Action::Config(what) => show::run(*what, &load(Purpose::Show)?),
+        Action::Completions(shell) => manual::completions(*shell),
+        Action::Man(directory) => manual::pages(directory.as_deref()),
+    }
+}
+
+/// Whether it is the help or the version that the parser has to tell.
+fn is_manual(answer: &clap::Error) -> bool {
+    use clap::error::ErrorKind::{
+        DisplayHelp, DisplayHelpOnMissingArgumentOrSubcommand, DisplayVersion,
+    };
+    matches!(
+        answer.kind(),
+        DisplayHelp | DisplayHelpOnMissingArgumentOrSubcommand | DisplayVersion
+    )
+}
+
+/// Starts the log of a master, with what it was asked for and by whom.
+fn begin(merged: Merged) -> Config {
+    logging::start(&merged.config);
+    for note in &merged.notes {
+        tracing::warn!("{note}");
+    }
+    for (setting, origin) in &merged.origins {
+        let values = (setting.show)(&merged.config);
+        tracing::debug!(setting = setting.key, ?values, %origin, "configured");
+    }
+    merged.config
+}

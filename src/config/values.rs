@@ -1,0 +1,118 @@
+//! Single values from what was written: the readers and printers that the table of settings uses.
+
+use std::ffi::OsStr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use tracing_subscriber::filter::Targets;
+
+use super::{ByteSize, Invalid, check_sock_path, duration};
+
+pub(super) fn text(value: &OsStr) -> Result<&str, Invalid> {
+    let text = value.to_str();
+    text.ok_or_else(|| Invalid::new("must be text in UTF-8"))
+}
+
+pub(super) fn path(value: &OsStr) -> Result<&OsStr, Invalid> {
+    if value.is_empty() {
+        return Err(Invalid::new("must be the path of a file"));
+    }
+    Ok(value)
+}
+
+pub(super) fn parsed<T: FromStr<Err = Invalid>>(value: &OsStr) -> Result<T, Invalid> {
+    text(value)?.parse()
+}
+
+pub(super) fn number(value: &OsStr) -> Result<u32, Invalid> {
+    let number = text(value)?.trim().parse();
+    number.map_err(|_| Invalid::new(format!("must be a number from 0 to {}", u32::MAX)))
+}
+
+pub(super) fn time(value: &OsStr) -> Result<Duration, Invalid> {
+    duration::parse(text(value)?)
+}
+
+pub(super) fn positive_time(value: &OsStr) -> Result<Duration, Invalid> {
+    match time(value)? {
+        Duration::ZERO => Err(Invalid::new("must be longer than zero")),
+        time => Ok(time),
+    }
+}
+
+pub(super) fn time_text(time: Duration) -> Vec<String> {
+    vec![duration::display(time).to_string()]
+}
+
+pub(super) fn size_up_to(value: &OsStr, ceiling: usize) -> Result<usize, Invalid> {
+    let ByteSize(size) = parsed(value)?;
+    let size = usize::try_from(size).ok();
+    size.filter(|size| (1..=ceiling).contains(size))
+        .ok_or_else(|| Invalid::new(format!("must be at least 1 and at most {ceiling} bytes")))
+}
+
+pub(super) fn size_text(size: usize) -> Vec<String> {
+    vec![ByteSize(u64::try_from(size).unwrap_or(u64::MAX)).to_string()]
+}
+
+/// The path of a socket; `None` for the word that says there is none.
+pub(super) fn sock_path(value: &OsStr) -> Result<Option<PathBuf>, Invalid> {
+    if value == "none" {
+        return Ok(None);
+    }
+    let path = PathBuf::from(value);
+    check_sock_path(&path)?;
+    Ok(Some(path))
+}
+
+/// The one place that knows what a bind address is, on the way from every source.
+pub(super) fn bind_address(value: &OsStr) -> Result<String, Invalid> {
+    match text(value)? {
+        "" => Err(Invalid::new(
+            "must be an address to listen on, such as 127.0.0.1:8080",
+        )),
+        address => Ok(address.to_owned()),
+    }
+}
+
+/// Which log events are written: a level, or levels by part.
+pub(super) fn log_filter(value: &OsStr) -> Result<&str, Invalid> {
+    let filter = text(value)?;
+    let invalid = || {
+        Invalid::new(
+            "must be one of off, error, warn, info, debug, trace, or levels by part as in \
+             info,memstore_cluster::net=debug",
+        )
+    };
+    // A bare word that is no level would be taken for the name of a part, at every level: a
+    // misspelt level must not be that.
+    let known = |part: &str| {
+        part.contains('=') || part.parse::<tracing::level_filters::LevelFilter>().is_ok()
+    };
+    if filter.is_empty() || !filter.split(',').all(known) {
+        return Err(invalid());
+    }
+    filter
+        .parse::<Targets>()
+        .map(|_| filter)
+        .map_err(|_| invalid())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_can_be_asked_for_by_part() {
+        for filter in ["off", "DEBUG", "info,memstore_cluster::net=trace"] {
+            assert_eq!(log_filter(OsStr::new(filter)), Ok(filter));
+        }
+    }
+
+    #[test]
+    fn none_is_a_word_and_everything_else_a_path() {
+        assert_eq!(sock_path(OsStr::new("none")), Ok(None));
+        assert_eq!(sock_path(OsStr::new("./none")), Ok(Some("./none".into())));
+    }
+}
