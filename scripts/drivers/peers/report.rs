@@ -1,0 +1,332 @@
+//! Many measurements to a few tables.
+//!
+//! Pure but for the writer it is given. A figure in a table is the median of the rounds; a peer
+//! with a store that does better than we do is named beside it.
+
+use std::io::{self, Write};
+
+use super::client::Shape;
+use super::machine::Placement;
+use super::sample::{Cell, Sample};
+use super::server::Kind;
+use super::wire::Op;
+
+/// The least, the middle and the greatest of a figure over all rounds.
+#[derive(Clone, Copy, PartialEq, Debug)]
+struct Spread {
+    min: f64,
+    median: f64,
+    max: f64,
+}
+
+impl Spread {
+    fn of(mut values: Vec<f64>) -> Option<Self> {
+        values.sort_by(f64::total_cmp);
+        let (min, max) = (*values.first()?, *values.last()?);
+        let middle = values.len() / 2;
+        let median = if values.len() % 2 == 1 {
+            values[middle]
+        } else {
+            f64::midpoint(values[middle - 1], values[middle])
+        };
+        Some(Self { min, median, max })
+    }
+
+    /// Whether the rounds of both cannot be told apart.
+    fn overlaps(self, other: Self) -> bool {
+        self.min <= other.max && other.min <= self.max
+    }
+}
+
+/// A figure of a sample, and whether more of it is better.
+#[derive(Clone, Copy)]
+struct Figure {
+    of: fn(&Sample) -> f64,
+    is_gain: bool,
+}
+
+const OPS: Figure = Figure {
+    of: |sample| sample.ops_per_second,
+    is_gain: true,
+};
+const P50: Figure = Figure {
+    of: |sample| sample.p50,
+    is_gain: false,
+};
+const P99: Figure = Figure {
+    of: |sample| sample.p99,
+    is_gain: false,
+};
+const P999: Figure = Figure {
+    of: |sample| sample.p999,
+    is_gain: false,
+};
+const CPU: Figure = Figure {
+    of: |sample| sample.server_cpu,
+    is_gain: false,
+};
+const FAIRNESS: Figure = Figure {
+    of: |sample| sample.fairness,
+    is_gain: true,
+};
+
+/// Below this share of its due a connection is starved, and the percentiles say little.
+const FAIR: f64 = 0.5;
+
+/// What the plan asks of a `get` of 1 KiB by one connection that is pinned: the p50 is at most so
+/// many times the floor's.
+const AIM: f64 = 1.35;
+
+/// All measurements of a run.
+pub(crate) struct Report<'a> {
+    samples: &'a [Sample],
+    peers: Vec<Kind>,
+}
+
+impl<'a> Report<'a> {
+    pub(crate) fn new(samples: &'a [Sample]) -> Self {
+        let has = |kind: &Kind| samples.iter().any(|sample| sample.peer == *kind);
+        Self {
+            samples,
+            peers: Kind::EVERY.into_iter().filter(has).collect(),
+        }
+    }
+
+    /// Writes the tables of every placement that was measured.
+    ///
+    /// # Errors
+    /// Where the writer has one.
+    pub(crate) fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        for (placement, title) in [
+            (Placement::Pinned, "Client and server on one processor"),
+            (Placement::Unpinned, "Not pinned"),
+        ] {
+            let cells = self.cells(placement);
+            if cells.is_empty() {
+                continue;
+            }
+            writeln!(out, "## {title}\n")?;
+            writeln!(
+                out,
+                "### Thousand operations per second: median [least–most]\n"
+            )?;
+            self.table(out, &cells, OPS, Self::throughput)?;
+            writeln!(
+                out,
+                "### Latency in µs: p50 / p99 / p99.9 (p50 ÷ floor)\n\n\
+                 *starves*: the connection that got the least got only this part of an equal \
+                 share, so the median says little.\n"
+            )?;
+            self.table(out, &cells, P50, Self::latency)?;
+            writeln!(out, "### Processor time of the server per request in µs\n")?;
+            self.table(out, &cells, CPU, Self::processor)?;
+        }
+        self.summary(out)
+    }
+
+    fn throughput(&self, cell: Cell, peer: Kind) -> Option<String> {
+        let ops = self.spread(cell, peer, OPS)?;
+        let [median, min, max] = [ops.median, ops.min, ops.max].map(|ops| three_digits(ops / 1e3));
+        Some(format!("{median} [{min}–{max}]"))
+    }
+
+    fn latency(&self, cell: Cell, peer: Kind) -> Option<String> {
+        let median = |figure| Some(self.spread(cell, peer, figure)?.median);
+        let p50 = median(P50)?;
+        let percentiles = [p50, median(P99)?, median(P999)?].map(three_digits);
+        let floor = self.spread(cell, Kind::Floor, P50);
+        let ratio = floor
+            .filter(|_| peer != Kind::Floor)
+            .map_or(String::new(), |floor| {
+                format!(" ({:.2}×)", p50 / floor.median)
+            });
+        let fairness = median(FAIRNESS)?;
+        let warning = if fairness < FAIR {
+            format!(" starves: {:.0} %", fairness * 100.0)
+        } else {
+            String::new()
+        };
+        Some(percentiles.join(" / ") + &ratio + &warning)
+    }
+
+    fn processor(&self, cell: Cell, peer: Kind) -> Option<String> {
+        Some(format!("{:.2}", self.spread(cell, peer, CPU)?.median))
+    }
+
+    /// What the tables say of us, in a few lines.
+    fn summary(&self, out: &mut impl Write) -> io::Result<()> {
+        if !self.peers.contains(&Kind::Ours) {
+            return Ok(());
+        }
+        writeln!(out, "## What we lose\n")?;
+        writeln!(out, "`~`: the rounds overlap, it may be chance.\n")?;
+        for placement in [Placement::Pinned, Placement::Unpinned] {
+            for (figure, name) in [(OPS, "throughput"), (P50, "p50"), (CPU, "processor time")] {
+                let cells = self.cells(placement);
+                let lost: Vec<_> = cells
+                    .iter()
+                    .map(|cell| (label(*cell), self.lost_to(*cell, figure)))
+                    .filter(|(_, to)| !to.is_empty())
+                    .map(|(cell, to)| format!("{cell} ({to})"))
+                    .collect();
+                if !cells.is_empty() {
+                    let (lost, all) = (lost.join("; "), cells.len());
+                    let name = format!("{placement:?}, {name}, {all} cells").to_lowercase();
+                    writeln!(
+                        out,
+                        "- {name}: {}",
+                        if lost.is_empty() { "none" } else { &lost }
+                    )?;
+                }
+            }
+        }
+        let aim = Cell {
+            placement: Placement::Pinned,
+            op: Op::Get,
+            size: 1 << 10,
+            shape: Shape {
+                connections: 1,
+                depth: 1,
+            },
+        };
+        let ours = self.spread(aim, Kind::Ours, P50);
+        if let Some((ours, floor)) = ours.zip(self.spread(aim, Kind::Floor, P50)) {
+            let ratio = ours.median / floor.median;
+            let verdict = if ratio <= AIM {
+                "reached"
+            } else {
+                "**missed**"
+            };
+            writeln!(
+                out,
+                "- {} pinned, p50: {ratio:.2}× the floor; the aim of {AIM}× is {verdict}",
+                label(aim)
+            )?;
+        }
+        Ok(())
+    }
+
+    fn cells(&self, placement: Placement) -> Vec<Cell> {
+        let mut cells = Vec::new();
+        for sample in self.samples {
+            if sample.cell.placement == placement && !cells.contains(&sample.cell) {
+                cells.push(sample.cell);
+            }
+        }
+        let shape = |cell: &Cell| (cell.shape.connections, cell.shape.depth);
+        cells.sort_by_key(|cell| (cell.op == Op::Set, cell.size, shape(cell)));
+        cells
+    }
+
+    fn spread(&self, cell: Cell, peer: Kind, figure: Figure) -> Option<Spread> {
+        let samples = self.samples.iter();
+        let of_both = samples.filter(|sample| sample.cell == cell && sample.peer == peer);
+        Spread::of(of_both.map(figure.of).collect())
+    }
+
+    /// A row per cell, a column per peer, and where we are among them what the figure says of us.
+    fn table(
+        &self,
+        out: &mut impl Write,
+        cells: &[Cell],
+        figure: Figure,
+        text: fn(&Self, Cell, Kind) -> Option<String>,
+    ) -> io::Result<()> {
+        let has_us = self.peers.contains(&Kind::Ours);
+        let mut rows = vec![vec![String::new()]];
+        rows[0].extend(self.peers.iter().map(|peer| peer.name().to_owned()));
+        if has_us {
+            rows[0].push("we ÷ redis".to_owned());
+            rows[0].push("we lose to".to_owned());
+        }
+        for cell in cells {
+            let mut row = vec![label(*cell)];
+            let texts = self.peers.iter().map(|peer| text(self, *cell, *peer));
+            row.extend(texts.map(Option::unwrap_or_default));
+            if has_us {
+                row.push(self.ratio_to_redis(*cell, figure));
+                row.push(self.lost_to(*cell, figure));
+            }
+            rows.push(row);
+        }
+        markdown(out, &rows)
+    }
+
+    fn ratio_to_redis(&self, cell: Cell, figure: Figure) -> String {
+        let both =
+            self.spread(cell, Kind::Ours, figure)
+                .zip(self.spread(cell, Kind::Redis, figure));
+        both.map_or(String::new(), |(ours, redis)| {
+            format!("{:.2}×", ours.median / redis.median)
+        })
+    }
+
+    /// The peers with a store that are better than we are; `~` where the rounds overlap, so that
+    /// the difference may be chance.
+    fn lost_to(&self, cell: Cell, figure: Figure) -> String {
+        let Some(ours) = self.spread(cell, Kind::Ours, figure) else {
+            return String::new();
+        };
+        let mut lost = Vec::new();
+        for peer in [Kind::Redis, Kind::Memcached] {
+            let Some(theirs) = self.spread(cell, peer, figure) else {
+                continue;
+            };
+            let is_lost = if figure.is_gain {
+                theirs.median > ours.median
+            } else {
+                theirs.median < ours.median
+            };
+            if is_lost {
+                let doubt = if ours.overlaps(theirs) { "~" } else { "" };
+                lost.push(format!("{doubt}**{}**", peer.name()));
+            }
+        }
+        lost.join(", ")
+    }
+}
+
+fn label(cell: Cell) -> String {
+    let op = format!("{:?}", cell.op).to_lowercase();
+    let size = match cell.size {
+        size if size >= 1024 && size % 1024 == 0 => format!("{} KiB", size / 1024),
+        size => format!("{size} B"),
+    };
+    let shape = match cell.shape {
+        Shape { depth: 1, .. } => format!("{} conn", cell.shape.connections),
+        Shape { depth, .. } => format!("1 conn, {depth} deep"),
+    };
+    format!("{op} {size}, {shape}")
+}
+
+fn three_digits(value: f64) -> String {
+    let decimals = match value {
+        value if value < 10.0 => 2,
+        value if value < 100.0 => 1,
+        _ => 0,
+    };
+    format!("{value:.decimals$}")
+}
+
+/// A Markdown table with aligned columns; the first row is its head.
+fn markdown(out: &mut impl Write, rows: &[Vec<String>]) -> io::Result<()> {
+    let columns = rows.first().map_or(0, Vec::len);
+    let width = |column: usize| {
+        let cells = rows.iter().map(|row| row[column].chars().count());
+        cells.max().unwrap_or(0).max(3)
+    };
+    let widths: Vec<_> = (0..columns).map(width).collect();
+    for (index, row) in rows.iter().enumerate() {
+        for (text, width) in row.iter().zip(&widths) {
+            write!(out, "| {text:<width$} ")?;
+        }
+        writeln!(out, "|")?;
+        if index == 0 {
+            for width in &widths {
+                write!(out, "|{:-<1$}", "", width + 2)?;
+            }
+            writeln!(out, "|")?;
+        }
+    }
+    writeln!(out)
+}

@@ -1,0 +1,189 @@
+//! The servers that are measured: started, awaited, asked for their processor time, and killed.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::unistd::Pid;
+
+use super::Result;
+use super::wire::Dialect;
+
+/// How long a server may take until it listens.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Who can be measured.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Kind {
+    Floor,
+    Ours,
+    Redis,
+    Memcached,
+}
+
+impl Kind {
+    pub(crate) const EVERY: [Self; 4] = [Self::Floor, Self::Ours, Self::Redis, Self::Memcached];
+
+    /// Its name in options and tables.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Floor => "floor",
+            Self::Ours => "memstore-cluster",
+            Self::Redis => "redis",
+            Self::Memcached => "memcached",
+        }
+    }
+
+    fn dialect(self) -> Dialect {
+        match self {
+            Self::Floor | Self::Ours => Dialect::Native,
+            Self::Redis => Dialect::Resp,
+            Self::Memcached => Dialect::Memcached,
+        }
+    }
+
+    fn program(self, ours: &Path) -> Result<PathBuf> {
+        Ok(match self {
+            Self::Floor => std::env::current_exe()?,
+            Self::Ours => ours.to_path_buf(),
+            Self::Redis => "redis-server".into(),
+            Self::Memcached => "memcached".into(),
+        })
+    }
+
+    /// The command that serves at `sock`.
+    fn command(self, ours: &Path, sock: &Path) -> Result<Command> {
+        let mut command = Command::new(self.program(ours)?);
+        match self {
+            Self::Floor => command.arg("floor").arg(sock),
+            Self::Ours => command.arg("serve").arg("--sock").arg(sock),
+            Self::Redis => command
+                .args(["--save", "", "--appendonly", "no", "--port", "0"])
+                .arg("--unixsocket")
+                .arg(sock),
+            Self::Memcached => command
+                .args(["-u", "root", "-m", "1024", "-c", "1024", "-t", "4", "-s"])
+                .arg(sock),
+        };
+        Ok(command)
+    }
+
+    /// What the program says of its version.
+    pub(crate) fn version(self, ours: &Path) -> Option<String> {
+        if self == Self::Floor {
+            return None;
+        }
+        let output = Command::new(self.program(ours).ok()?)
+            .arg("--version")
+            .output()
+            .ok()?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        Some(text.lines().next().unwrap_or(self.name()).to_owned())
+    }
+}
+
+/// A running server; dropping it kills it.
+pub(crate) struct Server {
+    pub(crate) kind: Kind,
+    pub(crate) dialect: Dialect,
+    pub(crate) sock: PathBuf,
+    child: Child,
+}
+
+impl Server {
+    /// Starts a server that keeps everything it has in `dir`, and waits until it listens.
+    ///
+    /// # Errors
+    /// Where the program is missing, ends, or does not listen in time; with what it had to say.
+    pub(crate) fn start(kind: Kind, ours: &Path, dir: &Path) -> Result<Self> {
+        let sock = dir.join(format!("{}.sock", kind.name()));
+        let log = dir.join(format!("{}.log", kind.name()));
+        let output = fs::File::create(&log)?;
+        let mut command = kind.command(ours, &sock)?;
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("MEMSTORE_") {
+                command.env_remove(name);
+            }
+        }
+        let child = command
+            .current_dir(dir)
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output)
+            .spawn()
+            .map_err(|error| match error.kind() {
+                ErrorKind::NotFound => "the program is not installed".to_owned(),
+                _ => error.to_string(),
+            })?;
+        let mut server = Self {
+            kind,
+            dialect: kind.dialect(),
+            sock,
+            child,
+        };
+        server.wait_until_listening().map_err(|error| {
+            let said = fs::read_to_string(&log).unwrap_or_default();
+            let last: Vec<_> = said.lines().rev().take(3).collect();
+            format!("{error}; its last words: {last:?}")
+        })?;
+        Ok(server)
+    }
+
+    fn wait_until_listening(&mut self) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        while UnixStream::connect(&self.sock).is_err() {
+            if let Some(status) = self.child.try_wait()? {
+                return Err(format!("it ended ({status}) before it listened").into());
+            }
+            if Instant::now() > deadline {
+                return Err(format!("it does not listen after {PATIENCE:?}").into());
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        Ok(())
+    }
+
+    /// Nanoseconds of processor time that its threads have used (`/proc/PID/schedstat`).
+    ///
+    /// # Errors
+    /// Where the server is gone.
+    pub(crate) fn cpu_nanos(&self) -> Result<u64> {
+        let mut sum = 0;
+        for thread in self.threads()? {
+            let stat = fs::read_to_string(thread.join("schedstat"))?;
+            let first = stat.split(' ').next().unwrap_or_default();
+            sum += first.parse::<u64>()?;
+        }
+        Ok(sum)
+    }
+
+    /// Binds all its threads to these processors.
+    ///
+    /// # Errors
+    /// Where the server is gone.
+    pub(crate) fn bind(&self, cpus: &CpuSet) -> Result<()> {
+        for thread in self.threads()? {
+            let name = thread.file_name().unwrap_or_default().to_string_lossy();
+            sched_setaffinity(Pid::from_raw(name.parse()?), cpus)?;
+        }
+        Ok(())
+    }
+
+    fn threads(&self) -> Result<Vec<PathBuf>> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id()))?;
+        Ok(tasks
+            .map(|task| Ok(task?.path()))
+            .collect::<std::io::Result<_>>()?)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
