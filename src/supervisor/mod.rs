@@ -4,3 +4,4 @@
 //! other files do what they decided.
 
 pub mod cpus;
+pub mod listeners;
