@@ -5,3 +5,8 @@
 
 pub mod cpus;
 pub mod listeners;
+// Workers are started, and ended with their master, by what only Linux has.
+#[cfg(target_os = "linux")]
+pub mod reap;
+#[cfg(target_os = "linux")]
+pub mod spawn;
