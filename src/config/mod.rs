@@ -5,6 +5,7 @@
 //! table that describes each setting, and `merge` makes a `Config` out of flags, environment and
 //! file by it. A `Config` that came out of a merge holds only values that can work together.
 
+mod address;
 mod choice;
 pub mod duration;
 mod limits;
@@ -27,6 +28,7 @@ mod values;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use address::{BindAddress, BindAddressError};
 pub use choice::{LogFormat, Restart, Standalone, Workers};
 pub use limits::Limits;
 pub use size::ByteSize;
