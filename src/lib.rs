@@ -1,6 +1,7 @@
 //! A prefork process supervisor with a built-in session and object store.
 
 pub mod backend;
+pub mod client;
 pub mod config;
 pub mod contract;
 pub mod error;
