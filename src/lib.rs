@@ -3,6 +3,7 @@
 pub mod backend;
 #[cfg(feature = "cli")]
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod contract;
 pub mod error;

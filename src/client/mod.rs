@@ -1,0 +1,26 @@
+//! The worker's side of the wire: one connection to a master, shared by every thread of a process.
+//!
+//! [`Connection`] is the face, [`Pipeline`] a batch of requests. Below them: `exchange` lets many
+//! threads have requests in flight on one stream, `slots` is its pure bookkeeping, `input` and
+//! `socket` are the bytes, `greeting` is how a connection starts. Roles, reconnection and typed
+//! values live above, in `cluster`; nothing here retries anything.
+//!
+//! The invariant: a stream of frames is written by one thread at a time and read by one thread at
+//! a time, and who does either holds the buffer for it. There is no thread in the background.
+
+mod connection;
+mod error;
+mod exchange;
+mod fork;
+mod greeting;
+mod input;
+mod pipeline;
+mod slots;
+mod socket;
+
+#[cfg(test)]
+mod peer;
+
+pub use connection::{ConnectOptions, Connection};
+pub use error::{Broken, CallError};
+pub use pipeline::{Answer, Pipeline};

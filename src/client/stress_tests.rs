@@ -1,0 +1,173 @@
+//! Many threads on one connection, and a master that answers when and in the order it likes.
+
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::thread::scope;
+
+use super::*;
+use crate::client::peer::{LONG, Scripted, encoded, served};
+use crate::client::{Answer, CallError, Connection, Pipeline};
+use crate::contract::{Condition, Expiry, Seq};
+use crate::error::{Error, Result};
+use crate::protocol::message::{Entry, Set};
+use crate::protocol::{Op, Request, codec};
+
+const THREADS: u64 = 16;
+const CALLS: u64 = 2_000;
+
+/// Answers each `get` with its key, the others of no value; holds back what chance says.
+fn moody(mut stream: UnixStream, rng: &mut fastrand::Rng) {
+    let (mut input, mut held, mut out) = (Vec::new(), Vec::new(), Vec::new());
+    let mut room = vec![0; 64 << 10];
+    loop {
+        // Only where nothing is held back may the next bytes be waited for.
+        stream.set_nonblocking(!held.is_empty()).unwrap();
+        let len = rng.usize(1..room.len());
+        match stream.read(&mut room[..len]) {
+            Ok(0) => return,
+            Ok(read) => input.extend_from_slice(&room[..read]),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) => panic!("{error}"),
+        }
+        let mut used = 0;
+        while let Some(frame) = frame::split(&input[used..], 1 << 20).unwrap() {
+            used += frame.wire_len();
+            assert_eq!(frame.header.code, Op::Get as u8);
+            let Ok(Request::Get { key }) = codec::read_request(frame) else {
+                panic!("{frame:?}")
+            };
+            let (seq, ttl_ms) = (Seq(1), None);
+            let value = key.into();
+            let reply = Reply::Entry(Entry { seq, ttl_ms, value });
+            held.push(encoded(frame.header.id, &reply));
+        }
+        input.drain(..used);
+        for _ in 0..rng.usize(0..=held.len()) {
+            let reply = held.swap_remove(rng.usize(..held.len()));
+            out.extend_from_slice(&reply);
+        }
+        stream.set_nonblocking(false).unwrap();
+        // In pieces that respect no frame.
+        while !out.is_empty() {
+            let piece = rng.usize(1..=out.len());
+            stream.write_all(&out[..piece]).unwrap();
+            out.drain(..piece);
+        }
+    }
+}
+
+#[test]
+fn each_of_many_threads_gets_its_own_replies_in_whatever_order_they_come() {
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let (connection, peer) = Scripted::greeted();
+    let Scripted { stream, .. } = peer;
+    let master = thread::spawn(move || {
+        moody(stream, &mut fastrand::Rng::with_seed(seed));
+    });
+    scope(|scope| {
+        let callers: Vec<_> = (0..THREADS)
+            .map(|thread| {
+                let connection = &connection;
+                let rng = fastrand::Rng::with_seed(seed ^ thread);
+                scope.spawn(move || echoes(connection, thread, rng))
+            })
+            .collect();
+        let answered: u64 = callers.into_iter().map(|c| c.join().unwrap()).sum();
+        assert!(answered > THREADS * CALLS / 2, "{answered} answered");
+        assert!(!connection.is_broken());
+    });
+    drop(connection);
+    master.join().unwrap();
+}
+
+/// Calls with keys that nobody else uses, now and then with no patience; how many were answered.
+fn echoes(connection: &Connection, thread: u64, mut rng: fastrand::Rng) -> u64 {
+    let mut answered = 0;
+    for call in 0..CALLS {
+        let mut key = vec![0; rng.usize(16..2_000)];
+        key[..8].copy_from_slice(&thread.to_le_bytes());
+        key[8..16].copy_from_slice(&call.to_le_bytes());
+        let is_hasty = rng.u8(..) < 8;
+        let timeout = if is_hasty {
+            Duration::from_micros(rng.u64(..200))
+        } else {
+            LONG
+        };
+        let is_mine = connection.call(&Request::Get { key: &key }, timeout, |reply| match reply {
+            Reply::Entry(entry) => Ok(*entry.value == *key),
+            other => panic!("{other:?}"),
+        });
+        match is_mine {
+            Ok(is_mine) => {
+                assert!(is_mine, "thread {thread}, call {call} got another's reply");
+                answered += 1;
+            }
+            Err(CallError::Failed(Error::Timeout { .. })) if is_hasty => {}
+            Err(error) => panic!("thread {thread}, call {call}: {error:?}"),
+        }
+    }
+    answered
+}
+
+#[test]
+fn calls_pipelines_and_giants_share_a_connection() {
+    let seed = fastrand::u64(..);
+    println!("seed {seed}");
+    let (connection, master) = served();
+    let deadline = Instant::now() + LONG;
+    scope(|scope| {
+        for thread in 0..8_u8 {
+            let connection = &connection;
+            let mut rng = fastrand::Rng::with_seed(seed ^ u64::from(thread));
+            scope.spawn(move || {
+                for turn in 0..20_u8 {
+                    let most = if thread == 0 { 1 << 20 } else { 4 << 10 };
+                    let value = vec![turn ^ thread; rng.usize(..most)];
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    if rng.bool() {
+                        alone(connection, &[thread], &value, left);
+                    } else {
+                        together(connection, &[thread], &value, left);
+                    }
+                }
+            });
+        }
+    });
+    drop(connection);
+    master.join().unwrap();
+}
+
+fn alone(connection: &Connection, key: &[u8], value: &[u8], left: Duration) {
+    let set = Request::Set(Set {
+        expiry: Expiry::Never,
+        condition: Condition::Always,
+        key,
+        value,
+    });
+    connection.call(&set, left, |_| Ok(())).unwrap();
+    let get = Request::Get { key };
+    let is_mine = connection.call(&get, left, |reply| -> Result<bool> {
+        match reply {
+            Reply::Entry(entry) => Ok(*entry.value == *value),
+            other => panic!("{other:?}"),
+        }
+    });
+    assert!(is_mine.unwrap());
+}
+
+fn together(connection: &Connection, key: &[u8], value: &[u8], left: Duration) {
+    let mut pipeline = Pipeline::new();
+    for _ in 0..20 {
+        pipeline
+            .set(key, value, Expiry::Never, Condition::Always)
+            .get(key);
+    }
+    for answer in pipeline.run(connection, left) {
+        match answer.unwrap() {
+            Answer::Stored(_) => {}
+            Answer::Entry(Some(entry)) => assert_eq!(*entry.value, *value),
+            other => panic!("{other:?}"),
+        }
+    }
+}
