@@ -1,6 +1,6 @@
 //! The event loop: one thread, one poll, many connections, no blocking.
 //!
-//! Here live the `Reactor` and what it is made of, the path socket with its lock, the peer's
+//! Here live the [`Reactor`] and what it is made of, the path socket with its lock, the peer's
 //! credentials and the signals. What a request means does not live here: the reactor splits the
 //! bytes of a connection into frames and hands them to a [`Handler`]. The master's glue calls it,
 //! a tick at a time:
@@ -20,13 +20,16 @@
 //! there, output that may be written) stands in a queue of the reactor, because mio tells of a
 //! change once and never again.
 
+mod accept;
 mod buffer;
+mod connection;
 mod counters;
 mod handler;
 mod listener;
 mod lock;
 mod peer;
 mod place;
+mod reactor;
 mod signals;
 mod slots;
 mod throttle;
@@ -39,6 +42,7 @@ pub(crate) use listener::PathSocket;
 pub(crate) use lock::Mastership;
 pub(crate) use peer::{AllowedUids, Peer};
 pub(crate) use place::{PlaceError, default_path};
+pub(crate) use reactor::{Reactor, Waker};
 pub(crate) use signals::{Signal, SignalSet};
 pub(crate) use timers::Timers;
 pub(crate) use token::ConnectionId;
