@@ -1,13 +1,11 @@
 //! A prefork process supervisor with a built-in session and object store.
 
 pub mod backend;
-#[cfg(feature = "cli")]
-pub mod cli;
-pub mod client;
 pub mod config;
 pub mod contract;
 pub mod error;
-pub mod exec;
+#[allow(dead_code, unused_imports, reason = "the master drives it")]
+mod net;
 pub mod protocol;
 pub mod supervisor;
 pub mod time;
