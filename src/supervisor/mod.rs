@@ -5,7 +5,8 @@
 //!
 //! The pure half, from the outside in: [`event`] and [`action`] are its two vocabularies, [`state`]
 //! the whole fleet, [`slot`] one place of it, `worker` the life of one process, and [`policy`]
-//! says what follows its end.
+//! says what follows its end. Of its tests `rules` shows each rule by itself; `simulator` drives
+//! all of them through a world that lies, delays and repeats itself.
 
 pub mod action;
 pub mod event;
@@ -16,3 +17,5 @@ mod worker;
 
 #[cfg(test)]
 mod rules;
+#[cfg(test)]
+mod simulator;
