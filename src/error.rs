@@ -77,6 +77,17 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// The socket already has a master.
+    #[error(
+        "{} is held by a live master{}; connect to it, stop it, or choose another path",
+        .path.display(), .pid.map(|pid| format!(" (process {pid})")).unwrap_or_default()
+    )]
+    Held {
+        /// The socket's path.
+        path: PathBuf,
+        /// The master's process, where it is known.
+        pid: Option<u32>,
+    },
     /// One side could not prove that it knows the secret.
     #[error("authentication failed: {0}")]
     Authentication(&'static str),

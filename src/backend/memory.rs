@@ -2,7 +2,7 @@
 //!
 //! Three ordered views of the same entries: by key, by birth and by deadline. Every live or not
 //! yet swept entry is in the first two, and in the third if it has a deadline;
-//! [`MemoryBackend::check_invariants`] says so. A walk goes from the youngest birth down, so what
+//! `check_invariants` in the tests says so. A walk goes from the youngest birth down, so what
 //! is written meanwhile can neither be met twice nor keep the walk from ending.
 
 use std::borrow::Cow;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use crate::config::origin::{Origin, Problem};
 use crate::error::Error;
+use crate::supervisor::action::ExitReason;
 
 /// How this program ends. In standalone mode the command takes the process over, and the code is
 /// its own.
@@ -51,6 +52,13 @@ impl Exit {
         }
     }
 
+    /// How a master's end is told to whoever started it.
+    pub(crate) fn of_master(reason: ExitReason) -> Self {
+        let code = reason.exit_code();
+        let mut all = Self::ALL.into_iter();
+        all.find(|exit| exit.code() == code).unwrap_or(Self::Failed)
+    }
+
     fn meaning(self) -> &'static str {
         match self {
             Self::Ok => "done; also where the reader of the output has gone away",
@@ -90,11 +98,6 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// One sentence that ends with code 1.
-    pub(crate) fn sentence(sentence: impl Into<String>) -> Self {
-        Self::Problems(Exit::Failed, vec![sentence.into()])
-    }
-
     /// What the parser of the arguments has to say.
     pub(crate) fn usage(error: &clap::Error) -> Self {
         let text = error.render().to_string();

@@ -4,10 +4,10 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use crate::config::Surroundings;
 use crate::config::file::File;
 use crate::config::merge::{Environment, Merged, Sources, merge};
 use crate::config::settings::Purpose;
+use crate::net;
 
 use super::args::{CONFIG_VARIABLE, Typed};
 use super::exit::{Exit, Failure};
@@ -26,7 +26,7 @@ pub(crate) fn load(
         flags: &typed.flags,
         environment,
         file: &file,
-        surroundings: &surroundings(environment),
+        surroundings: &net::surroundings(),
     };
     match merge(purpose, &sources) {
         Ok(merged) if problems.is_empty() => Ok(merged),
@@ -59,14 +59,4 @@ fn read(path: &Path, origin: &str) -> Result<String, Failure> {
 fn set<'a>(environment: &'a Environment, name: &str) -> Option<&'a OsString> {
     let value = environment.get(OsStr::new(name));
     value.filter(|value| !value.is_empty())
-}
-
-fn surroundings(environment: &Environment) -> Surroundings {
-    // A relative path is to be ignored, says the XDG base directory specification.
-    let runtime_dir = set(environment, "XDG_RUNTIME_DIR").map(PathBuf::from);
-    Surroundings {
-        runtime_dir: runtime_dir.filter(|path| path.is_absolute()),
-        temp_dir: std::env::temp_dir(),
-        uid: nix::unistd::geteuid().as_raw(),
-    }
 }

@@ -17,11 +17,15 @@ mod serve;
 mod show;
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
-use crate::config::Config;
+use crate::cluster::{self, Options, Source};
 use crate::config::merge::{Environment, Merged};
 use crate::config::settings::Purpose;
+use crate::config::{self, Config};
+use crate::error::Error;
+use crate::protocol::auth::Secret;
 
 use args::Action;
 use exit::{Exit, Failure};
@@ -78,6 +82,26 @@ fn is_manual(answer: &clap::Error) -> bool {
         answer.kind(),
         DisplayHelp | DisplayHelpOnMissingArgumentOrSubcommand | DisplayVersion
     )
+}
+
+/// What a configuration means to a master's store.
+fn master_options(config: &Config) -> Result<Options, Error> {
+    Ok(Options {
+        name: config.name.clone(),
+        sock: config.sock.clone(),
+        store: match config.store {
+            config::Store::Memory => Source::memory(),
+        },
+        secret: read_secret(config.secret_file.as_deref())?,
+        allow_uids: config.allow_uids.clone(),
+        limits: config.limits.clone(),
+        timeout: config.timeout,
+        ..Options::default()
+    })
+}
+
+fn read_secret(file: Option<&Path>) -> Result<Option<Secret>, Error> {
+    file.map(cluster::read_secret).transpose()
 }
 
 /// Starts the log of a master, with what it was asked for and by whom.

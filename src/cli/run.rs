@@ -1,12 +1,66 @@
-//! `run`: a master and its workers.
+//! `run`: a master and its workers, or in standalone mode the command itself.
 
+use std::convert::Infallible;
 use std::ffi::OsString;
-
-use crate::config::Config;
+use std::os::fd::AsFd;
 
 use super::exit::{Exit, Failure};
+use super::master_options;
+use crate::cluster::Store;
+use crate::cluster::launch::{self, Launch};
+use crate::config::{Config, Standalone, Workers};
+use crate::error::{Error, Result};
+use crate::supervisor::cpus;
+use crate::supervisor::spawn;
 
 /// Keeps workers running `command`, which is never empty, until it is told to stop.
-pub(crate) fn run(_config: &Config, _command: &[OsString]) -> Result<Exit, Failure> {
-    Err(Failure::sentence("run is not built yet"))
+pub(crate) fn run(config: &Config, command: &[OsString]) -> Result<Exit, Failure> {
+    let (program, args) = command
+        .split_first()
+        .expect("the parser refuses no command");
+    if is_alone(config) {
+        match become_command(config, program, args)? {}
+    }
+    let workers = match config.workers {
+        Workers::Auto => None,
+        Workers::Exactly(number) => Some(u16::try_from(number.get()).unwrap_or(u16::MAX)),
+    };
+    let launch = Launch {
+        options: master_options(config)?,
+        sock: config.sock.clone(),
+        workers,
+        addresses: config.bind.clone(),
+        supervision: config.supervision.clone(),
+        program: program.clone(),
+        args: args.to_vec(),
+    };
+    let reason = launch.supervise(None::<fn(&Store) -> Result<()>>)?;
+    tracing::info!(?reason, "the master ends");
+    Ok(Exit::of_master(reason))
+}
+
+/// Standalone where that was asked for, or where one core has nothing to share. A number of
+/// workers is a wish for a master, also on one core.
+fn is_alone(config: &Config) -> bool {
+    match config.standalone {
+        Standalone::Always => true,
+        Standalone::Never => false,
+        Standalone::Auto => config.workers == Workers::Auto && cpus::available().count == 1,
+    }
+}
+
+/// Replaces this process by the command, with the listeners at 3 and up.
+fn become_command(
+    config: &Config,
+    program: &OsString,
+    args: &[OsString],
+) -> Result<Infallible, Failure> {
+    tracing::info!("standalone: this process becomes the command");
+    let listeners = launch::named(launch::open_listeners(&config.bind)?);
+    let listeners: Vec<_> = listeners
+        .iter()
+        .map(|(listener, name)| (listener.as_fd(), name.as_str()))
+        .collect();
+    let became = spawn::become_standalone(program, args, &listeners);
+    Ok(became.map_err(Error::from)?)
 }

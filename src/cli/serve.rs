@@ -1,10 +1,37 @@
 //! `serve`: a master without workers.
 
-use crate::config::Config;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
 
 use super::exit::{Exit, Failure};
+use super::master_options;
+use crate::config::Config;
+use crate::error::Error;
+use crate::master::{Master, Setup, Signals};
+use crate::net::{Mastership, PathSocket};
+use crate::time::SystemClock;
 
 /// Serves the store on the configuration's socket, which it has, until it is told to stop.
-pub(crate) fn serve(_config: &Config) -> Result<Exit, Failure> {
-    Err(Failure::sentence("serve is not built yet"))
+pub(crate) fn serve(config: &Config) -> Result<Exit, Failure> {
+    let options = master_options(config)?;
+    let path = config.sock.as_deref().unwrap_or(Path::new(""));
+    let mastership = Mastership::acquire(path).map_err(Error::from)?;
+    let socket = PathSocket::bind(&mastership).map_err(Error::from)?;
+    let setup = Setup {
+        backend: Arc::new(Mutex::new(options.store.make()?)),
+        clock: Arc::new(SystemClock::new()),
+        limits: options.limits,
+        secret: options.secret,
+        allow_uids: options.allow_uids,
+        socket: Some(socket),
+        workers: None,
+        signals: Signals::Ours,
+    };
+    let master = Master::new(setup).map_err(Error::io("start the master's loop"))?;
+    tracing::info!(sock = %path.display(), pid = std::process::id(), "serving");
+    master
+        .run()
+        .map_err(Error::io("go on with the master's loop"))?;
+    tracing::info!("the master ends");
+    Ok(Exit::Ok)
 }

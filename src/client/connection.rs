@@ -14,11 +14,11 @@ use super::exchange::{Cause, Encode, Exchange, Halt, Sink};
 use super::greeting::{self, Trust};
 use super::socket::Socket;
 use crate::config::Limits;
+use crate::error::{Error, Result};
 use crate::protocol::auth::Secret;
 use crate::protocol::frame::Frame;
 use crate::protocol::message::Welcome;
 use crate::protocol::{Reply, Request, codec};
-use crate::{Error, Result};
 
 /// How to connect.
 #[derive(Debug, Clone)]

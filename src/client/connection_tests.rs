@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 
 use super::*;
 use crate::client::Answer;
-use crate::client::peer::{self, LONG, Scripted, Terms, served, served_on, welcome};
+use crate::client::testing::{self, LONG, Scripted, Terms, served, served_on, welcome};
 use crate::contract::{Capabilities, Condition, Expiry, Seq};
 use crate::exec::Origin;
 use crate::protocol::message::{ErrorCode, Failure, Op, Set};
@@ -47,7 +47,7 @@ fn greet_at_path(master: Option<&str>, client: Option<&str>) -> Result<Connectio
         secret: master.map(secret),
         ..Terms::default()
     };
-    let (_folder, path, master) = at_path(|stream| peer::serve(stream, terms).join().unwrap());
+    let (_folder, path, master) = at_path(|stream| testing::serve(stream, terms).join().unwrap());
     let options = ConnectOptions {
         secret: client.map(secret),
         ..ConnectOptions::default()
@@ -124,7 +124,7 @@ fn a_master_that_proves_nothing_or_something_else_is_refused() {
 #[test]
 fn an_inherited_channel_needs_no_proof() {
     let (ours, theirs) = UnixStream::pair().unwrap();
-    let _master = peer::serve(theirs, Terms::default());
+    let _master = testing::serve(theirs, Terms::default());
     let options = ConnectOptions {
         secret: Some(secret("sixteen bytes ok")),
         ..ConnectOptions::default()

@@ -6,7 +6,8 @@
 use std::io;
 use std::time::Duration;
 
-use crate::Error;
+use crate::config::Limits;
+use crate::error::Error;
 use crate::protocol::message::{ErrorCode, Failure, Set, Welcome};
 use crate::protocol::{Reply, Request};
 
@@ -72,18 +73,44 @@ impl CallError {
     }
 }
 
+/// What a store accepts, in bytes; an error reply does not carry it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    max_key: u64,
+    max_value: u64,
+}
+
+impl From<&Welcome> for Bounds {
+    fn from(welcome: &Welcome) -> Self {
+        Self {
+            max_key: welcome.max_key,
+            max_value: welcome.max_value,
+        }
+    }
+}
+
+impl From<&Limits> for Bounds {
+    fn from(limits: &Limits) -> Self {
+        Self {
+            max_key: limits.max_key as u64,
+            max_value: limits.max_value as u64,
+        }
+    }
+}
+
 /// The error for an error reply to `request`, which came after `elapsed`.
-pub(super) fn refusal(
+pub(crate) fn refusal(
     failure: Failure<'_>,
     request: &Request<'_>,
-    welcome: &Welcome,
+    bounds: impl Into<Bounds>,
     elapsed: Duration,
 ) -> Error {
+    let bounds = bounds.into();
     let operation = request.op().name();
     let message = failure.message.into_owned();
     match (failure.code, key_of(request), value_of(request)) {
-        (ErrorCode::KeyTooLong, Some(key), _) => key_too_long(key, welcome),
-        (ErrorCode::TooLarge, _, Some(value)) => value_too_large(value, welcome),
+        (ErrorCode::KeyTooLong, Some(key), _) => key_too_long(key, bounds),
+        (ErrorCode::TooLarge, _, Some(value)) => value_too_large(value, bounds),
         (ErrorCode::Unsupported | ErrorCode::UnknownOp, ..) => Error::Unsupported { operation },
         (ErrorCode::OutOfMemory, ..) => Error::OutOfMemory,
         (ErrorCode::Busy, ..) => Error::Busy,
@@ -107,12 +134,14 @@ pub(super) fn refusal(
 /// Refuses before it is sent what the master would refuse, or close the connection for.
 pub(super) fn check_limits(request: &Request<'_>, welcome: &Welcome) -> Result<(), Error> {
     match key_of(request) {
-        Some(key) if key.len() as u64 > welcome.max_key => return Err(key_too_long(key, welcome)),
+        Some(key) if key.len() as u64 > welcome.max_key => {
+            return Err(key_too_long(key, welcome.into()));
+        }
         _ => {}
     }
     match value_of(request) {
         Some(value) if value.len() as u64 > welcome.max_value => {
-            Err(value_too_large(value, welcome))
+            Err(value_too_large(value, welcome.into()))
         }
         _ => Ok(()),
     }
@@ -120,34 +149,22 @@ pub(super) fn check_limits(request: &Request<'_>, welcome: &Welcome) -> Result<(
 
 /// The error for a reply that is no answer to `request`.
 pub(super) fn unexpected(request: &Request<'_>, reply: &Reply<'_>) -> Error {
-    let got = match reply {
-        Reply::Welcome(_) => "welcome",
-        Reply::Challenge { .. } => "challenge",
-        Reply::Pong => "pong",
-        Reply::Entry(_) => "entry",
-        Reply::Stored { .. } => "stored",
-        Reply::Done => "done",
-        Reply::Page(_) => "page",
-        Reply::Length(_) => "length",
-        Reply::Missing => "missing",
-        Reply::Conflict { .. } => "conflict",
-        Reply::Error(_) => "error",
-    };
+    let got = reply.name();
     let operation = request.op().name();
     Error::Protocol(format!("the master answered {operation} with {got}"))
 }
 
-fn key_too_long(key: &[u8], welcome: &Welcome) -> Error {
+fn key_too_long(key: &[u8], bounds: Bounds) -> Error {
     Error::KeyTooLong {
         len: key.len() as u64,
-        max: welcome.max_key,
+        max: bounds.max_key,
     }
 }
 
-fn value_too_large(value: &[u8], welcome: &Welcome) -> Error {
+fn value_too_large(value: &[u8], bounds: Bounds) -> Error {
     Error::ValueTooLarge {
         len: value.len() as u64,
-        max: welcome.max_value,
+        max: bounds.max_value,
     }
 }
 

@@ -16,12 +16,12 @@ use std::time::{Duration, Instant};
 use nix::poll::PollFlags;
 
 use super::error::Broken;
-use super::fork;
 use super::input::{Dry, Input, KEEP};
 use super::slots::{Sent, State, Stray, Wants};
 use super::socket::Socket;
 use crate::protocol::frame::{self, Frame};
 use crate::protocol::{Reply, codec};
+use crate::sys;
 
 /// Appends requests to the buffer, with consecutive ids from the given one on.
 pub(super) type Encode<'a> = dyn FnMut(&mut Vec<u8>, u32) + 'a;
@@ -65,7 +65,7 @@ impl Exchange {
     pub(super) fn new(socket: Socket, max_body: usize) -> Self {
         Self {
             socket,
-            forks: fork::watched(),
+            forks: sys::forks(),
             state: Mutex::new(State::new(Input::new(max_body))),
         }
     }
@@ -98,7 +98,7 @@ impl Exchange {
         encode: &mut Encode<'_>,
         sink: &mut Sink<'_>,
     ) -> Result<(), Halt> {
-        if fork::current() != self.forks {
+        if sys::forks() != self.forks {
             return Err(Halt {
                 cause: Broken::Forked.into(),
                 written: 0,

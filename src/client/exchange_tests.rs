@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::thread::scope;
 
 use super::*;
-use crate::client::peer::{LONG, Scripted, encoded};
+use crate::client::testing::{LONG, Scripted, encoded};
 use crate::client::{CallError, ConnectOptions, Connection};
 use crate::contract::{Condition, Expiry};
 use crate::error::{Error, Result};
@@ -433,7 +433,7 @@ fn a_connection_is_shared_between_threads_and_closed_with_its_last_user() {
     let (ours, theirs) = UnixStream::pair().unwrap();
     let mut peer = Scripted::new(theirs);
     scope(|scope| {
-        scope.spawn(|| peer.welcome(crate::client::peer::welcome()));
+        scope.spawn(|| peer.welcome(crate::client::testing::welcome()));
         let connection = Connection::from_channel(ours.into(), &ConnectOptions::default()).unwrap();
         is_shared(&connection);
         let flags = nix::fcntl::fcntl(&connection, nix::fcntl::FcntlArg::F_GETFD);

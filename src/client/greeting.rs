@@ -8,11 +8,11 @@ use super::connection::Connection;
 use super::error::{CallError, unexpected};
 use crate::config::Limits;
 use crate::contract::Capabilities;
+use crate::error::{Error, Result};
 use crate::protocol::auth::{Bytes32, Secret, Side};
 use crate::protocol::frame::VERSION;
 use crate::protocol::message::{Auth, Hello, Welcome};
 use crate::protocol::{Reply, Request};
-use crate::{Error, Result};
 
 /// Why the other end may be talked to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,7 +11,6 @@
 mod connection;
 mod error;
 mod exchange;
-mod fork;
 mod greeting;
 mod input;
 mod pipeline;
@@ -19,8 +18,9 @@ mod slots;
 mod socket;
 
 #[cfg(test)]
-mod peer;
+pub(crate) mod testing;
 
 pub use connection::{ConnectOptions, Connection};
+pub(crate) use error::refusal;
 pub use error::{Broken, CallError};
 pub use pipeline::{Answer, Pipeline};

@@ -11,9 +11,9 @@ use super::connection::{Connection, after, halted};
 use super::error::{Broken, CallError, check_limits, key_of, unexpected, value_of};
 use super::exchange::{Cause, Encode, Halt, Sink};
 use crate::contract::{Condition, Expiry, Seq};
+use crate::error::{Error, Result};
 use crate::protocol::message::{Entry, Item, Page, Set};
 use crate::protocol::{Reply, Request, codec};
-use crate::{Error, Result};
 
 /// Bytes of requests in flight; one that is larger goes alone.
 const BATCH: usize = 128 << 10;

@@ -4,7 +4,7 @@ use std::os::unix::net::UnixStream;
 
 use super::*;
 use crate::client::ConnectOptions;
-use crate::client::peer::{LONG, Scripted, Terms, serve, served, welcome};
+use crate::client::testing::{LONG, Scripted, Terms, serve, served, welcome};
 use crate::config::Limits;
 
 const ALWAYS: (Expiry, Condition) = (Expiry::Never, Condition::Always);

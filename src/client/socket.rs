@@ -17,7 +17,7 @@ use nix::sys::socket::{
 };
 use nix::sys::time::TimeVal;
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// A socket that only the client reads and writes.
 #[derive(Debug)]

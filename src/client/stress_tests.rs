@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::thread::scope;
 
 use super::*;
-use crate::client::peer::{LONG, Scripted, encoded, served};
+use crate::client::testing::{LONG, Scripted, encoded, served};
 use crate::client::{Answer, CallError, Connection, Pipeline};
 use crate::contract::{Condition, Expiry, Seq};
 use crate::error::{Error, Result};

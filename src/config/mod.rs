@@ -59,7 +59,7 @@ pub struct Config {
     /// How many workers to keep.
     pub workers: Workers,
     /// The addresses of the listening sockets that the workers inherit, in the order given.
-    pub bind: Vec<String>,
+    pub bind: Vec<BindAddress>,
     /// Whether to be one process without master, socket and channel.
     pub standalone: Standalone,
     /// What holds the data.

@@ -209,7 +209,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
             config.bind.push(bind_address(value)?);
             Ok(())
         },
-        show: |config| config.bind.clone(),
+        show: |config| config.bind.iter().map(ToString::to_string).collect(),
     },
     Setting {
         key: "standalone",

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tracing_subscriber::filter::Targets;
 
-use super::{ByteSize, Invalid, check_sock_path, duration};
+use super::{BindAddress, BindAddressError, ByteSize, Invalid, check_sock_path, duration};
 
 pub(super) fn text(value: &OsStr) -> Result<&str, Invalid> {
     let text = value.to_str();
@@ -67,13 +67,9 @@ pub(super) fn sock_path(value: &OsStr) -> Result<Option<PathBuf>, Invalid> {
 }
 
 /// The one place that knows what a bind address is, on the way from every source.
-pub(super) fn bind_address(value: &OsStr) -> Result<String, Invalid> {
-    match text(value)? {
-        "" => Err(Invalid::new(
-            "must be an address to listen on, such as 127.0.0.1:8080",
-        )),
-        address => Ok(address.to_owned()),
-    }
+pub(super) fn bind_address(value: &OsStr) -> Result<BindAddress, Invalid> {
+    let address = text(value)?.parse();
+    address.map_err(|error: BindAddressError| Invalid::new(error.to_string()))
 }
 
 /// Which log events are written: a level, or levels by part.

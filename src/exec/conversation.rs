@@ -137,6 +137,12 @@ impl Conversation {
         codec::write_reply(out, 0, &reply);
     }
 
+    /// Tells a peer that is not let in why.
+    pub fn refused(why: &str, out: &mut Vec<u8>) {
+        let reply = Reply::Error(failure(ErrorCode::AuthRequired, why.to_owned()));
+        codec::write_reply(out, 0, &reply);
+    }
+
     fn hello(&mut self, host: &Host<'_>, hello: Hello) -> (Reply<'static>, Next) {
         if !(hello.min_version..=hello.max_version).contains(&frame::VERSION) {
             let message = format!(

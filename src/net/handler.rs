@@ -52,11 +52,13 @@ pub(crate) enum Verdict {
 }
 
 /// Why a peer is not let in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
     /// There are as many connections as are allowed, or no descriptor for one more.
+    #[error("the master has as many connections as it takes (--max-clients)")]
     Full,
     /// A process of this user has no business here.
+    #[error("processes of user {uid} may not connect (--allow-uid)")]
     Stranger { uid: u32 },
 }
 

@@ -36,15 +36,13 @@ mod throttle;
 mod timers;
 mod token;
 
-pub(crate) use counters::{Closed, Counters};
 pub(crate) use handler::{CloseReason, Handler, Refusal, Verdict};
 pub(crate) use listener::PathSocket;
 pub(crate) use lock::Mastership;
 pub(crate) use peer::{AllowedUids, Peer};
-pub(crate) use place::{PlaceError, default_path};
+pub(crate) use place::{PlaceError, default_path, surroundings};
 pub(crate) use reactor::{Reactor, Waker};
-pub(crate) use signals::{Signal, SignalSet};
-pub(crate) use timers::Timers;
+pub(crate) use signals::Signal;
 pub(crate) use token::ConnectionId;
 
 #[cfg(test)]

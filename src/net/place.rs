@@ -21,11 +21,11 @@ use std::path::{Path, PathBuf};
 use libc::sockaddr_un;
 use nix::unistd::geteuid;
 
+use crate::config::{Surroundings, check_name};
+use crate::error::Error;
+
 /// The most bytes of a socket's path: 107 on Linux. One byte is left for the end.
 pub(super) const MAX_PATH: usize = size_of::<sockaddr_un>() - offset_of!(sockaddr_un, sun_path) - 1;
-
-/// The directory of our sockets in the user's runtime directory.
-const FOLDER: &str = "memstore-cluster";
 
 const STICKY: u32 = 0o1000;
 const OTHERS_WRITE: u32 = 0o002;
@@ -102,35 +102,62 @@ impl PlaceError {
     }
 }
 
+impl From<PlaceError> for Error {
+    fn from(error: PlaceError) -> Self {
+        match error {
+            PlaceError::Held { path, pid } => Self::Held { path, pid },
+            PlaceError::Io {
+                action,
+                path,
+                source,
+            } => Self::io(format!("{action} {}", path.display()))(source),
+            other => Self::Config(other.to_string()),
+        }
+    }
+}
+
 fn known_pid(pid: Option<u32>) -> String {
     pid.map(|pid| format!(" (process {pid})"))
         .unwrap_or_default()
 }
 
-/// Where the store `name` is served unless somebody says otherwise:
-/// `$XDG_RUNTIME_DIR/memstore-cluster/NAME.sock`, or in a directory of the user's own under the
-/// temporary folder where the variable names no directory. Creates the directory.
-pub(crate) fn default_path(name: &str) -> Result<PathBuf, PlaceError> {
-    let runtime = env::var_os("XDG_RUNTIME_DIR");
-    default_path_in(runtime.as_deref(), &env::temp_dir(), name)
+/// What the default path of a socket depends on.
+pub(crate) fn surroundings() -> Surroundings {
+    surroundings_of(env::var_os("XDG_RUNTIME_DIR").as_deref(), &env::temp_dir())
 }
 
-fn default_path_in(
-    runtime: Option<&OsStr>,
-    temporary: &Path,
-    name: &str,
-) -> Result<PathBuf, PlaceError> {
-    if matches!(name, "" | "." | "..") || name.contains(['/', '\0']) {
-        return Err(PlaceError::BadName(name.to_owned()));
-    }
+fn surroundings_of(runtime: Option<&OsStr>, temporary: &Path) -> Surroundings {
     // The XDG specification has relative paths ignored.
-    let runtime = runtime.map(Path::new);
-    let folder = match runtime.filter(|path| path.is_absolute() && path.is_dir()) {
-        Some(runtime) => runtime.join(FOLDER),
-        None => temporary.join(format!("{FOLDER}-{}", geteuid())),
-    };
-    ensure_private(&folder)?;
-    Ok(folder.join(format!("{name}.sock")))
+    let runtime = runtime.map(PathBuf::from);
+    Surroundings {
+        runtime_dir: runtime.filter(|path| path.is_absolute() && path.is_dir()),
+        temp_dir: temporary.to_owned(),
+        uid: geteuid().as_raw(),
+    }
+}
+
+/// Where the store `name` is served unless somebody says otherwise. Creates the directory.
+pub(crate) fn default_path(name: &str) -> Result<PathBuf, PlaceError> {
+    default_path_in(&surroundings(), name)
+}
+
+fn default_path_in(surroundings: &Surroundings, name: &str) -> Result<PathBuf, PlaceError> {
+    check_name(name).map_err(|_| PlaceError::BadName(name.to_owned()))?;
+    let (path, _) = surroundings.default_sock(name);
+    ensure_default_folder(surroundings, &path)?;
+    Ok(path)
+}
+
+/// Makes sure of the directory of `path` where that is our default one.
+pub(super) fn ensure_default_folder(
+    surroundings: &Surroundings,
+    path: &Path,
+) -> Result<(), PlaceError> {
+    let (default, _) = surroundings.default_sock("any");
+    match default.parent() {
+        Some(folder) if path.parent() == Some(folder) => ensure_private(folder),
+        _ => Ok(()),
+    }
 }
 
 /// Sees to it that `folder` is there, ours and closed to others.
@@ -205,8 +232,7 @@ mod tests {
     fn the_default_is_in_the_runtime_directory_and_private() {
         let runtime = tempfile::tempdir().unwrap();
         let path = default_path_in(
-            Some(runtime.path().as_os_str()),
-            Path::new("/nowhere"),
+            &surroundings_of(Some(runtime.path().as_os_str()), Path::new("/nowhere")),
             "app",
         )
         .unwrap();
@@ -221,7 +247,8 @@ mod tests {
             .path()
             .join(format!("memstore-cluster-{}/app.sock", geteuid()));
         for runtime in [None, Some("relative"), Some("/does/not/exist")] {
-            let path = default_path_in(runtime.map(OsStr::new), temporary.path(), "app").unwrap();
+            let path = surroundings_of(runtime.map(OsStr::new), temporary.path());
+            let path = default_path_in(&path, "app").unwrap();
             assert_eq!(path, expected);
         }
         assert_eq!(mode(expected.parent().unwrap()), 0o700);
@@ -233,7 +260,7 @@ mod tests {
         let folder = temporary
             .path()
             .join(format!("memstore-cluster-{}", geteuid()));
-        let attempt = || default_path_in(None, temporary.path(), "app");
+        let attempt = || default_path_in(&surroundings_of(None, temporary.path()), "app");
         let is_refused = || matches!(attempt(), Err(PlaceError::NotPrivate { .. }));
 
         fs::create_dir(&folder).unwrap();
@@ -258,7 +285,10 @@ mod tests {
     fn a_name_that_would_leave_the_directory_is_refused() {
         let runtime = tempfile::tempdir().unwrap();
         for name in ["", ".", "..", "a/b", "../x", "a\0b"] {
-            let path = default_path_in(Some(runtime.path().as_os_str()), runtime.path(), name);
+            let path = default_path_in(
+                &surroundings_of(Some(runtime.path().as_os_str()), runtime.path()),
+                name,
+            );
             assert!(matches!(path, Err(PlaceError::BadName(_))), "{name:?}");
         }
     }

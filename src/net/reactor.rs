@@ -134,11 +134,6 @@ impl<T> Reactor<T> {
         &self.counters
     }
 
-    /// How many connections there are, those not buried yet included.
-    pub(crate) fn connections(&self) -> usize {
-        self.slots.len()
-    }
-
     /// Catches these signals from here on; [`signals`](Self::signals) tells which came.
     pub(crate) fn catch_signals(&mut self, signals: &[Signal]) -> io::Result<()> {
         let signals = Signals::catch(signals)?;
@@ -171,17 +166,6 @@ impl<T> Reactor<T> {
         Ok(())
     }
 
-    /// Takes no more connections and removes the sockets' names; those there are go on.
-    pub(crate) fn stop_listening(&mut self) {
-        for mut acceptor in self.acceptors.drain(..) {
-            let listener = acceptor.socket.listener_mut();
-            log_if_err(
-                "deregister a listener",
-                self.poll.registry().deregister(listener),
-            );
-        }
-    }
-
     /// Takes over a connected stream, such as the master's end of a worker's channel. It counts
     /// towards `max_clients` but is never refused for it, and it has no deadline.
     pub(crate) fn adopt(
@@ -211,26 +195,10 @@ impl<T> Reactor<T> {
         inserted.unwrap_or_else(|| Err(io::Error::other("there is no number for a connection")))
     }
 
-    /// The session of a connection that is not closed.
-    pub(crate) fn session_mut(&mut self, id: ConnectionId) -> Option<&mut T> {
-        alive(&mut self.slots, id).map(|entry| &mut entry.session)
-    }
-
     /// Closes a connection; what is not written yet is lost. The handler learns of it at the end
     /// of the tick. Nothing happens where it is closed already.
     pub(crate) fn close(&mut self, id: ConnectionId) {
         self.kill(id, CloseReason::Asked);
-    }
-
-    /// Closes a connection at this time, unless [cleared](Self::clear_deadline) before.
-    pub(crate) fn set_deadline(&mut self, id: ConnectionId, at: Millis) {
-        if alive(&mut self.slots, id).is_some() {
-            self.deadlines.set(id, at);
-        }
-    }
-
-    pub(crate) fn clear_deadline(&mut self, id: ConnectionId) {
-        self.deadlines.clear(id);
     }
 
     /// When the next connection is to be closed for its deadline, if no [`turn`](Self::turn)

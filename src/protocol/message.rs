@@ -291,6 +291,25 @@ pub enum Reply<'a> {
     Error(Failure<'a>),
 }
 
+impl Reply<'_> {
+    /// Its name in messages and logs; what it carries is nobody's business there.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Welcome(_) => "welcome",
+            Self::Challenge { .. } => "challenge",
+            Self::Pong => "pong",
+            Self::Entry(_) => "entry",
+            Self::Stored { .. } => "stored",
+            Self::Done => "done",
+            Self::Page(_) => "page",
+            Self::Length(_) => "length",
+            Self::Missing => "missing",
+            Self::Conflict { .. } => "conflict",
+            Self::Error(_) => "error",
+        }
+    }
+}
+
 /// The body of [`Reply::Welcome`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Welcome {

@@ -60,6 +60,22 @@ pub enum Exit {
     Lost,
 }
 
+/// How a worker ended, if it has. `None` while it runs.
+///
+/// It stays a zombie until [`try_reap`] collects it: until then its number names no other process
+/// and no other group, so that a signal cannot hit a stranger.
+pub fn ended(pid: Pid) -> Option<Exit> {
+    match child::look(pid.0) {
+        Ok(None) => None,
+        Ok(Some((libc::CLD_EXITED, code))) => Some(Exit::Code(code)),
+        Ok(Some((how, number))) => Some(Exit::Signal {
+            number,
+            core: how == libc::CLD_DUMPED,
+        }),
+        Err(_) => Some(Exit::Lost),
+    }
+}
+
 /// Collects the end of a worker, if it has ended. `None` while it runs.
 ///
 /// After `Some` the process is no longer there to be asked again. What it left behind in its
@@ -125,6 +141,32 @@ mod tests {
             matches!(exit, Exit::Signal { number: 15, .. }),
             "ended by {exit:?}"
         );
+    }
+
+    #[test]
+    fn an_end_can_be_looked_at_before_it_is_collected() {
+        for (script, end) in [
+            ("exit 7", Exit::Code(7)),
+            (
+                "kill -40 $$",
+                Exit::Signal {
+                    number: 40,
+                    core: false,
+                },
+            ),
+        ] {
+            let worker = Worker::sh(script);
+            let seen = loop {
+                if let Some(seen) = super::ended(worker.pid) {
+                    break seen;
+                }
+                std::thread::yield_now();
+            };
+            assert_eq!(seen, end);
+            assert_eq!(super::ended(worker.pid), Some(end), "it is still there");
+            assert_eq!(try_reap(worker.pid), Some(end));
+            assert_eq!(super::ended(worker.pid), Some(Exit::Lost));
+        }
     }
 
     #[test]

@@ -27,6 +27,7 @@ use super::reap::Pid;
 pub(super) mod child;
 mod env;
 mod error;
+mod standalone;
 #[cfg(test)]
 pub(super) mod testing;
 #[cfg(test)]
@@ -34,6 +35,7 @@ mod tests;
 
 pub use env::{EnvChange, Identity, worker_env};
 pub use error::{SpawnError, SpawnErrorKind};
+pub use standalone::become_standalone;
 
 /// Where a command is looked up when its environment has no `PATH`, as in `execvp(3)`.
 const DEFAULT_PATH: &str = "/bin:/usr/bin";

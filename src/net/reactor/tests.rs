@@ -14,6 +14,30 @@ use crate::net::lock::Mastership;
 use crate::net::testing::{BROKEN, Echo, GOODBYE, INFLATE, request};
 use crate::protocol::{FrameError, frame};
 
+/// What only tests need to look at.
+impl<T> Reactor<T> {
+    /// How many connections there are, those not buried yet included.
+    fn connections(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// The session of a connection that is not closed.
+    fn session_mut(&mut self, id: ConnectionId) -> Option<&mut T> {
+        alive(&mut self.slots, id).map(|entry| &mut entry.session)
+    }
+
+    /// Closes a connection at this time, unless [cleared](Self::clear_deadline) before.
+    fn set_deadline(&mut self, id: ConnectionId, at: Millis) {
+        if alive(&mut self.slots, id).is_some() {
+            self.deadlines.set(id, at);
+        }
+    }
+
+    fn clear_deadline(&mut self, id: ConnectionId) {
+        self.deadlines.clear(id);
+    }
+}
+
 const ECHO: u8 = 0x10;
 
 /// A master's loop without the master. Time stands still unless a test moves it.

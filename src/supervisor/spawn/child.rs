@@ -282,6 +282,16 @@ fn close_range(first: c_uint, last: c_uint) -> Result<(), Errno> {
 
 // ---- up to here ----
 
+/// Puts these descriptors at 3 and up in this process, which is about to execute another program.
+/// The others above 2 will not reach that.
+pub(super) fn place_in_this_process(fds: &[RawFd]) -> Result<(), Errno> {
+    let fds: Vec<Cell<RawFd>> = fds.iter().copied().map(Cell::new).collect();
+    let above = first_above(&fds);
+    move_above(&fds, above)?;
+    place(&fds)?;
+    hide(above, Others::CloseRange).or_else(|_| hide(above, Others::Below(super::above_all_fds())))
+}
+
 /// Whether the kernel, and what filters its calls, knows [`close_range`].
 pub(super) fn has_close_range() -> bool {
     // Nothing is open at the end of the range.
@@ -361,4 +371,28 @@ pub(in crate::supervisor) fn wait(pid: c_int, wait: Wait) -> io::Result<Option<E
             Err(errno) => return Err(errno.into()),
         }
     }
+}
+
+/// How a process ended, without collecting it (`waitid(2)` with `WNOWAIT`): the kind of end, a
+/// `CLD_` number, and its code or signal. `None` while it runs.
+pub(in crate::supervisor) fn look(pid: c_int) -> io::Result<Option<(c_int, c_int)>> {
+    let mut info = std::mem::MaybeUninit::<libc::siginfo_t>::zeroed();
+    let id = libc::id_t::try_from(pid).unwrap_or(libc::id_t::MAX);
+    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    loop {
+        // SAFETY: `info` is a valid place for the answer.
+        match Errno::result(unsafe { libc::waitid(libc::P_PID, id, info.as_mut_ptr(), flags) }) {
+            Ok(_) => break,
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    // SAFETY: zeroes are a valid `siginfo_t`, and the kernel has written over them at most.
+    let info = unsafe { info.assume_init() };
+    // SAFETY: a `siginfo_t` of `waitid` has a process id; zero where nothing has ended.
+    if unsafe { info.si_pid() } == 0 {
+        return Ok(None);
+    }
+    // SAFETY: a `siginfo_t` of `waitid` has a status.
+    Ok(Some((info.si_code, unsafe { info.si_status() })))
 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 pub(crate) const FIRST_FD: usize = 3;
 
 /// What was meant for the master, or says who it is itself in some outer cluster.
-const REMOVED: [&str; 17] = [
+pub(super) const REMOVED: [&str; 17] = [
     "LISTEN_FDS",
     "LISTEN_FDNAMES",
     "LISTEN_PID",

@@ -94,18 +94,6 @@ fn a_crowd_at_the_door_is_let_in_over_several_ticks() {
     assert!(!master.reactor.has_work(), "nobody is left at the door");
 }
 
-#[test]
-fn who_is_in_stays_when_the_door_closes() {
-    let place = place();
-    let mut master = Master::listening(Limits::default(), &place.path);
-    let mut client = Client::connect(&place.path);
-    master.assert_serves(&mut client);
-    master.reactor.stop_listening();
-    assert!(!place.path.exists());
-    assert!(Socket::connect(&place.path).is_err());
-    master.assert_serves(&mut client);
-}
-
 /// What a blocking client gets to its request: the code of the reply, and the connection.
 fn ask(path: &Path) -> (u8, Socket) {
     let mut socket = Socket::connect(path).unwrap();

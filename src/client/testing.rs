@@ -18,10 +18,10 @@ use crate::protocol::{Header, Op, Reply, codec, frame};
 use crate::time::{Clock, SystemClock};
 
 /// Long enough for the slowest machine; only a failing test waits so long.
-pub(super) const LONG: Duration = Duration::from_secs(30);
+pub(crate) const LONG: Duration = Duration::from_secs(30);
 
 /// How a served connection came to be, and what the master wants of it.
-pub(super) struct Terms {
+pub(crate) struct Terms {
     pub(super) origin: Origin,
     pub(super) secret: Option<Secret>,
     pub(super) limits: Limits,
@@ -86,12 +86,12 @@ pub(super) fn serve(mut stream: UnixStream, terms: Terms) -> JoinHandle<()> {
 }
 
 /// A connection to a master that does what a master does.
-pub(super) fn served() -> (Connection, JoinHandle<()>) {
+pub(crate) fn served() -> (Connection, JoinHandle<()>) {
     served_on(Terms::default())
 }
 
 /// The same, on these terms.
-pub(super) fn served_on(terms: Terms) -> (Connection, JoinHandle<()>) {
+pub(crate) fn served_on(terms: Terms) -> (Connection, JoinHandle<()>) {
     let (ours, theirs) = UnixStream::pair().unwrap();
     let master = serve(theirs, terms);
     let connection = Connection::from_channel(ours.into(), &ConnectOptions::default()).unwrap();

@@ -1,0 +1,149 @@
+//! What it takes to be a supervising master: shared by `Cluster::run` and the command line.
+
+use std::ffi::OsString;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use super::inherited::Listener as StdListener;
+use super::link::{Keeper, Link, Links, Local};
+use super::options::{Options, Plan};
+use super::store::Store;
+use crate::backend::SharedBackend;
+use crate::config::{BindAddress, Restart, Supervision};
+use crate::error::{Error, Result};
+use crate::master::{Command, Master, Setup, Signals, Workers};
+use crate::net::{Mastership, PathSocket};
+use crate::supervisor::action::ExitReason;
+use crate::supervisor::cpus;
+use crate::supervisor::listeners::{DEFAULT_BACKLOG, Listener};
+use crate::supervisor::policy::{RestartPolicy, SupervisorConfig};
+use crate::time::{Clock, SystemClock};
+
+/// A master that is to be, with what it is to supervise.
+pub(crate) struct Launch {
+    pub(crate) options: Options,
+    /// The path of the socket; `None`: only workers reach the store.
+    pub(crate) sock: Option<PathBuf>,
+    /// How many workers; `None`: one per core.
+    pub(crate) workers: Option<u16>,
+    pub(crate) addresses: Vec<BindAddress>,
+    pub(crate) supervision: Supervision,
+    pub(crate) program: OsString,
+    pub(crate) args: Vec<OsString>,
+}
+
+impl Launch {
+    /// Runs the master on this thread until it is at its end.
+    pub(crate) fn supervise(
+        self,
+        prepare: Option<impl FnOnce(&Store) -> Result<()>>,
+    ) -> Result<ExitReason> {
+        let slots = self.slots()?;
+        // Before anything is opened: a second master must not disturb the first.
+        let socket = self.sock.as_deref().map(|path| {
+            let mastership = Mastership::acquire(path)?;
+            Ok::<_, Error>(PathSocket::bind(&mastership)?)
+        });
+        let socket = socket.transpose()?;
+        let listeners = open_listeners(&self.addresses)?;
+        let backend: SharedBackend = Arc::new(Mutex::new(self.options.store.make()?));
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let config = supervisor_config(&self.supervision, slots);
+        let setup = Setup {
+            backend: Arc::clone(&backend),
+            clock: Arc::clone(&clock),
+            limits: self.options.limits.clone(),
+            secret: self.options.secret.clone(),
+            allow_uids: self.options.allow_uids.clone(),
+            socket,
+            workers: Some(Workers {
+                command: Command {
+                    program: self.program,
+                    args: self.args,
+                    sock: self.sock,
+                    listeners: named(listeners),
+                },
+                config,
+            }),
+            signals: Signals::Ours,
+        };
+        let master = Master::new(setup).map_err(Error::io("start the master's loop"))?;
+        if let Some(prepare) = prepare {
+            let limits = &self.options.limits;
+            let link = Link::Local(Local::new(backend, clock, limits, Keeper::Process));
+            let timeout = self.options.timeout;
+            let links = Links::new(self.options, Plan::Serve, link);
+            prepare(&Store::new(Arc::new(links), timeout))?;
+        }
+        master
+            .run()
+            .map_err(Error::io("go on with the master's loop"))
+    }
+
+    fn slots(&self) -> Result<u16> {
+        match self.workers {
+            Some(0) => Err(Error::Config(
+                "a cluster needs at least one worker; leave the number out for one per core"
+                    .to_owned(),
+            )),
+            Some(workers) => {
+                tracing::info!(workers, reason = "as asked", "workers");
+                Ok(workers)
+            }
+            None => {
+                let cpus = cpus::available();
+                tracing::info!(workers = cpus.count, reason = %cpus, "workers");
+                Ok(u16::try_from(cpus.count).unwrap_or(u16::MAX))
+            }
+        }
+    }
+}
+
+pub(crate) fn open_listeners(addresses: &[BindAddress]) -> Result<Vec<Listener>> {
+    let open = |address| {
+        let listener = Listener::open(address, DEFAULT_BACKLOG)?;
+        tracing::info!(address = %listener, "listening");
+        Ok(listener)
+    };
+    addresses.iter().map(open).collect()
+}
+
+/// The listener as the standard library's, for a worker in this process.
+pub(crate) fn into_std(listener: Listener) -> Result<StdListener> {
+    use std::os::fd::AsFd;
+    let fd = listener
+        .as_fd()
+        .try_clone_to_owned()
+        .map_err(Error::io("duplicate a listener"))?;
+    // What is dropped here is a duplicate; the file of a Unix socket goes with the process's
+    // listener and is found stale by the next one.
+    drop(listener);
+    super::inherited::listener(fd)
+}
+
+/// The listeners with the names that workers find in `LISTEN_FDNAMES`: `bind0` and so on.
+pub(crate) fn named(listeners: Vec<Listener>) -> Vec<(Listener, String)> {
+    let numbered = listeners.into_iter().enumerate();
+    numbered
+        .map(|(number, listener)| (listener, format!("bind{number}")))
+        .collect()
+}
+
+fn supervisor_config(supervision: &Supervision, slots: u16) -> SupervisorConfig {
+    SupervisorConfig {
+        slots,
+        restart: match supervision.restart {
+            Restart::Always => RestartPolicy::Always,
+            Restart::OnFailure => RestartPolicy::OnFailure,
+            Restart::Never => RestartPolicy::Never,
+        },
+        backoff_min: supervision.backoff_min,
+        backoff_max: supervision.backoff_max,
+        stable_after: supervision.stable_after,
+        max_restarts: supervision.max_restarts.map_or(u32::MAX, NonZeroU32::get),
+        restart_window: supervision.restart_window,
+        stop_timeout: supervision.stop_timeout,
+        ..SupervisorConfig::default()
+    }
+}

@@ -1,0 +1,343 @@
+//! What a program asks for when it wants a store, and what it becomes.
+//!
+//! [`Options`] is what was asked; [`Options::plan`] is the one place that decides the role, and it
+//! is pure: the process's surroundings come in as [`Surroundings`].
+
+use std::env;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::link::{Link, Links, Local};
+use super::store::Store;
+use super::{election, inherited};
+use crate::backend::{Backend, MemoryBackend};
+use crate::config::{Limits, Standalone};
+use crate::error::{Error, Result};
+use crate::net;
+use crate::protocol::auth::Secret;
+use crate::supervisor::cpus;
+
+/// What a process is to its store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Role {
+    /// It holds the store and serves others.
+    Master,
+    /// It is connected to a master.
+    Worker,
+    /// It holds the store and serves nobody.
+    Standalone,
+}
+
+/// Makes the backend of a store, when a process finds that it is the one to hold it.
+#[derive(Clone)]
+pub struct Source(Arc<dyn Fn() -> Result<Box<dyn Backend>> + Send + Sync>);
+
+impl Source {
+    /// Entries in the memory of the process ([`MemoryBackend`]).
+    pub fn memory() -> Self {
+        Self::new(|| Ok(Box::new(MemoryBackend::new())))
+    }
+
+    /// Whatever `make` makes.
+    pub fn new(make: impl Fn() -> Result<Box<dyn Backend>> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(make))
+    }
+
+    pub(crate) fn make(&self) -> Result<Box<dyn Backend>> {
+        (self.0)()
+    }
+}
+
+impl Default for Source {
+    fn default() -> Self {
+        Self::memory()
+    }
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Source(…)")
+    }
+}
+
+/// How to come by a store. Always end the literal with `..Options::default()`: fields are added.
+///
+/// | asked | becomes |
+/// |---|---|
+/// | `standalone: Always` | standalone |
+/// | `serve: true` | the master, or an error where there is one already |
+/// | `connect: true` | a client of the master, waiting for it up to `patience` |
+/// | nothing, in a worker that a master started | that master's worker |
+/// | nothing, on one core | standalone |
+/// | nothing | a client if somebody listens, otherwise the master |
+///
+/// ```
+/// use memstore_cluster::{Options, Role, Standalone};
+///
+/// let store = Options { standalone: Standalone::Always, ..Options::default() }.create()?;
+/// store.set("foo", "bar")?;
+/// assert_eq!(store.get("foo")?.expect("just written").value, b"bar");
+/// assert_eq!(store.role(), Role::Standalone);
+/// # Ok::<(), memstore_cluster::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Names the default socket, so that unrelated programs do not meet; ignored where `sock` is
+    /// given.
+    pub name: String,
+    /// The path of the master's socket; by default what `MEMSTORE_SOCK` says, or else
+    /// `$XDG_RUNTIME_DIR/memstore-cluster/NAME.sock`, or the same in a private directory under the
+    /// temporary folder.
+    pub sock: Option<PathBuf>,
+    /// What holds the data where this process is the one to hold it.
+    pub store: Source,
+    /// Be the master.
+    pub serve: bool,
+    /// Be a client.
+    pub connect: bool,
+    /// Keep the store in this process.
+    pub standalone: Standalone,
+    /// What both sides of the path socket must know.
+    pub secret: Option<Secret>,
+    /// Users whose processes may connect to the path socket, besides this process's own and root.
+    pub allow_uids: Vec<u32>,
+    /// Bounds on what a peer may send.
+    pub limits: Limits,
+    /// How long a call may take; 5 s by default. See [`Store::with_timeout`](super::Store::with_timeout).
+    pub timeout: Duration,
+    /// How long to wait for a master at the beginning; 10 s by default.
+    pub patience: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            name: "default".to_owned(),
+            sock: None,
+            store: Source::default(),
+            serve: false,
+            connect: false,
+            standalone: Standalone::default(),
+            secret: None,
+            allow_uids: Vec::new(),
+            limits: Limits::default(),
+            timeout: Duration::from_secs(5),
+            patience: Duration::from_secs(10),
+        }
+    }
+}
+
+/// What a process finds around it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Surroundings {
+    /// `MEMSTORE_ROLE`.
+    pub(crate) role: Option<String>,
+    /// `MEMSTORE_FD`.
+    pub(crate) channel: Option<String>,
+    /// Cores this process may use.
+    pub(crate) cores: usize,
+}
+
+/// How a store will be come by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Plan {
+    Standalone,
+    Serve,
+    /// Through the inherited channel with this descriptor number.
+    Channel(i32),
+    Connect,
+    ConnectOrServe,
+}
+
+impl Surroundings {
+    /// Those of this process.
+    pub(crate) fn here() -> Self {
+        let text = |name: &str| Some(env::var_os(name)?.to_string_lossy().into_owned());
+        Self {
+            role: text("MEMSTORE_ROLE"),
+            channel: text("MEMSTORE_FD"),
+            cores: usize::try_from(cpus::available().count).unwrap_or(usize::MAX),
+        }
+    }
+}
+
+impl Options {
+    /// Comes by a store: see [`Options`] for what this process becomes.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for what cannot be meant; [`Error::Held`] where there is a master already
+    /// and `serve` was asked for; [`Error::Unreachable`] where no master came in time;
+    /// [`Error::Authentication`]; [`Error::Io`] for what the system refuses; what the backend's
+    /// [`Source`] returns.
+    pub fn create(self) -> Result<Store> {
+        let plan = self.plan(&Surroundings::here())?;
+        let deadline = Instant::now() + self.patience;
+        let link = match plan {
+            Plan::Standalone => Link::Local(Local::standalone(&self)?),
+            Plan::Serve => election::serve(&self)?,
+            Plan::Channel(fd) => Link::Remote(inherited::connection(fd, &self)?),
+            Plan::Connect => election::connect(&self, deadline)?,
+            Plan::ConnectOrServe => election::connect_or_serve(&self, deadline)?,
+        };
+        let timeout = self.timeout;
+        Ok(Store::new(Arc::new(Links::new(self, plan, link)), timeout))
+    }
+
+    /// A client of the master who is there, without waiting for one: who is typing wants to hear
+    /// at once that nobody serves.
+    #[cfg(feature = "cli")]
+    pub(crate) fn connect_now(self) -> Result<Store> {
+        let link = election::connect_now(&self)?;
+        let timeout = self.timeout;
+        let links = Links::new(self, Plan::Connect, link);
+        Ok(Store::new(Arc::new(links), timeout))
+    }
+
+    /// Where the master's socket is or is to be.
+    pub(crate) fn socket_path(&self) -> Result<PathBuf> {
+        if let Some(sock) = &self.sock {
+            return Ok(sock.clone());
+        }
+        if let Some(sock) = env::var_os("MEMSTORE_SOCK").filter(|sock| !sock.is_empty()) {
+            return Ok(sock.into());
+        }
+        Ok(net::default_path(&self.name)?)
+    }
+
+    /// Decides what this process becomes.
+    pub(crate) fn plan(&self, around: &Surroundings) -> Result<Plan> {
+        let asked = [
+            (self.standalone == Standalone::Always, "standalone"),
+            (self.serve, "serve"),
+            (self.connect, "connect"),
+        ];
+        let mut asked = asked.iter().filter(|(is_asked, _)| *is_asked);
+        if let (Some((_, one)), Some((_, other))) = (asked.next(), asked.next()) {
+            return Err(Error::Config(format!(
+                "`{one}` and `{other}` exclude each other; ask for one of them"
+            )));
+        }
+        if self.standalone == Standalone::Always {
+            return Ok(Plan::Standalone);
+        }
+        if self.serve {
+            return Ok(Plan::Serve);
+        }
+        if self.connect && (self.sock.is_some() || around.channel.is_none()) {
+            return Ok(Plan::Connect);
+        }
+        if let Some(channel) = &around.channel {
+            return match channel.parse() {
+                Ok(fd) if fd > 2 => Ok(Plan::Channel(fd)),
+                _ => Err(Error::Config(format!(
+                    "MEMSTORE_FD={channel} is not the number of a descriptor above 2; it is set \
+                     by the master that starts a worker and not by hand"
+                ))),
+            };
+        }
+        let alone = around.role.as_deref() == Some("standalone");
+        let one_core = around.cores == 1 && self.standalone == Standalone::Auto;
+        if alone || one_core {
+            return Ok(Plan::Standalone);
+        }
+        Ok(Plan::ConnectOrServe)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn around() -> Surroundings {
+        Surroundings {
+            role: None,
+            channel: None,
+            cores: 4,
+        }
+    }
+
+    fn plan(options: &Options, around: &Surroundings) -> Plan {
+        options.plan(around).unwrap()
+    }
+
+    #[test]
+    fn what_is_asked_for_decides_first() {
+        let in_worker = Surroundings {
+            channel: Some("3".into()),
+            cores: 1,
+            ..around()
+        };
+        let serve = Options {
+            serve: true,
+            ..Options::default()
+        };
+        let connect = Options {
+            connect: true,
+            ..Options::default()
+        };
+        let elsewhere = Options {
+            sock: Some("/x".into()),
+            ..connect.clone()
+        };
+        let alone = Options {
+            standalone: Standalone::Always,
+            ..Options::default()
+        };
+        assert_eq!(plan(&serve, &in_worker), Plan::Serve);
+        assert_eq!(plan(&alone, &in_worker), Plan::Standalone);
+        assert_eq!(plan(&connect, &around()), Plan::Connect);
+        assert_eq!(plan(&connect, &in_worker), Plan::Channel(3));
+        assert_eq!(plan(&elsewhere, &in_worker), Plan::Connect);
+    }
+
+    #[test]
+    fn then_the_inherited_channel_then_the_cores_then_who_listens() {
+        let nothing = Options::default();
+        let one_core = Surroundings {
+            cores: 1,
+            ..around()
+        };
+        let worker = Surroundings {
+            channel: Some("7".into()),
+            ..one_core.clone()
+        };
+        let wrapped = Surroundings {
+            role: Some("standalone".into()),
+            ..around()
+        };
+        let never = Options {
+            standalone: Standalone::Never,
+            ..Options::default()
+        };
+        assert_eq!(plan(&nothing, &worker), Plan::Channel(7));
+        assert_eq!(plan(&nothing, &one_core), Plan::Standalone);
+        assert_eq!(plan(&nothing, &wrapped), Plan::Standalone);
+        assert_eq!(plan(&never, &one_core), Plan::ConnectOrServe);
+        assert_eq!(plan(&nothing, &around()), Plan::ConnectOrServe);
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_said() {
+        let both = Options {
+            serve: true,
+            connect: true,
+            ..Options::default()
+        };
+        let error = both.plan(&around()).unwrap_err().to_string();
+        assert!(error.contains("`serve` and `connect`"), "{error}");
+        for channel in ["", "x", "-1", "2"] {
+            let around = Surroundings {
+                channel: Some(channel.into()),
+                ..around()
+            };
+            let error = Options::default().plan(&around).unwrap_err().to_string();
+            assert!(
+                error.contains(&format!("MEMSTORE_FD={channel} ")),
+                "{error}"
+            );
+        }
+    }
+}

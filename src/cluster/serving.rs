@@ -1,0 +1,78 @@
+//! A master on a thread of the program that holds its store.
+
+use std::sync::{Arc, mpsc};
+use std::thread::{self, JoinHandle};
+
+use super::options::Options;
+use crate::backend::SharedBackend;
+use crate::error::{Error, Result};
+use crate::master::{Controller, Master, Setup, Signals};
+use crate::net::{Mastership, PathSocket};
+use crate::time::Clock;
+
+/// Ends the master when dropped: what was received is answered, the socket is removed, the
+/// mastership given up.
+pub(crate) struct Serving {
+    controller: Controller,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Serving {
+    /// Serves `backend` at the path of `mastership`, or only to channels that are adopted.
+    pub(crate) fn start(
+        options: &Options,
+        mastership: Option<&Mastership>,
+        backend: SharedBackend,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self> {
+        let socket = mastership.map(PathSocket::bind).transpose()?;
+        let setup = Setup {
+            backend,
+            clock,
+            limits: options.limits.clone(),
+            secret: options.secret.clone(),
+            allow_uids: options.allow_uids.clone(),
+            socket,
+            workers: None,
+            signals: Signals::Theirs,
+        };
+        let (told, heard) = mpsc::channel();
+        // A master stays on the thread that made it.
+        let run = move || match Master::new(setup) {
+            Ok(master) => {
+                let is_heard = told.send(Ok(master.controller())).is_ok();
+                if let (true, Err(error)) = (is_heard, master.run()) {
+                    tracing::error!(%error, "the master's loop failed");
+                }
+            }
+            // Whoever waits for the answer has gone only if this thread was not started.
+            Err(error) => drop(told.send(Err(error))),
+        };
+        let thread = thread::Builder::new()
+            .name("memstore-master".to_owned())
+            .spawn(run)
+            .map_err(Error::io("start the master's thread"))?;
+        let controller = heard
+            .recv()
+            .unwrap_or_else(|_| Err(std::io::Error::other("its thread has ended")))
+            .map_err(Error::io("start the master's loop"))?;
+        Ok(Self {
+            controller,
+            thread: Some(thread),
+        })
+    }
+
+    pub(crate) fn controller(&self) -> &Controller {
+        &self.controller
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.controller.stop();
+        if let Some(thread) = self.thread.take() {
+            // Its panic was reported by the panic hook, and there is nobody to pass it on to.
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,363 @@
+//! The handle: one API in every role.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::link::Links;
+use super::options::Role;
+use crate::contract::{Capabilities, Condition, Expiry, Seq};
+use crate::error::{Error, Result};
+use crate::protocol::message;
+use crate::protocol::{Reply, Request};
+
+/// An entry of a store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The value.
+    pub value: Vec<u8>,
+    /// The number of the write that made it; for [`SetOptions::if_seq`].
+    pub seq: Seq,
+    /// How long it will stay, when it was read; `None` for ever.
+    pub ttl: Option<Duration>,
+}
+
+impl Entry {
+    /// The value as JSON of this type.
+    ///
+    /// # Errors
+    /// [`Error::Json`] if it is not.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
+        Ok(serde_json::from_slice(&self.value)?)
+    }
+
+    /// When it will expire by this process's wall clock, if the entry was read just now; `None`
+    /// never.
+    pub fn expires_at(&self) -> Option<SystemTime> {
+        SystemTime::now().checked_add(self.ttl?)
+    }
+
+    fn read(entry: message::Entry<'_>) -> Self {
+        Self {
+            value: entry.value.into_owned(),
+            seq: entry.seq,
+            ttl: entry.ttl_ms.map(Duration::from_millis),
+        }
+    }
+}
+
+/// How to write an entry. The default: for ever, whatever was there.
+///
+/// ```
+/// use std::time::Duration;
+/// use memstore_cluster::SetOptions;
+///
+/// let a_session = SetOptions::new().ttl(Duration::from_secs(3600)).if_present();
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SetOptions {
+    expiry: Expiry,
+    condition: Condition,
+}
+
+impl SetOptions {
+    /// For ever, whatever was there.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The entry goes after this time, rounded up to a millisecond. Zero: it goes at once.
+    #[must_use]
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.expiry = expiry(Some(ttl));
+        self
+    }
+
+    /// The deadline that the entry has already stays.
+    #[must_use]
+    pub fn keep_ttl(mut self) -> Self {
+        self.expiry = Expiry::Keep;
+        self
+    }
+
+    /// Only if no live entry has the key.
+    #[must_use]
+    pub fn if_absent(mut self) -> Self {
+        self.condition = Condition::IfAbsent;
+        self
+    }
+
+    /// Only if a live entry has the key: a session that was destroyed meanwhile stays destroyed.
+    #[must_use]
+    pub fn if_present(mut self) -> Self {
+        self.condition = Condition::IfPresent;
+        self
+    }
+
+    /// Only if the live entry is still this version (compare-and-set).
+    #[must_use]
+    pub fn if_seq(mut self, seq: Seq) -> Self {
+        self.condition = Condition::IfSeq(seq);
+        self
+    }
+
+    #[cfg(feature = "cli")]
+    pub(crate) fn of(expiry: Expiry, condition: Condition) -> Self {
+        Self { expiry, condition }
+    }
+
+    fn request<'a>(self, key: &'a [u8], value: &'a [u8]) -> Request<'a> {
+        Request::Set(message::Set {
+            expiry: self.expiry,
+            condition: self.condition,
+            key,
+            value,
+        })
+    }
+}
+
+/// A store, wherever it is: in this process or in the master's. Clones are the same store; a
+/// clone costs nothing and many threads may use theirs at once.
+///
+/// Every call waits for its reply, at most for the handle's timeout. A connection that was lost is
+/// made anew by the next call, with jitter between attempts; requests that change nothing, and
+/// `touch`, are repeated by themselves, others are answered with [`Error::OutcomeUnknown`].
+#[derive(Clone)]
+pub struct Store {
+    links: Arc<Links>,
+    timeout: Duration,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store")
+            .field("role", &self.role())
+            .field("worker", &self.worker())
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    pub(crate) fn new(links: Arc<Links>, timeout: Duration) -> Self {
+        Self { links, timeout }
+    }
+
+    /// The same store with another limit on how long a call may take.
+    #[must_use]
+    pub fn with_timeout(&self, timeout: Duration) -> Self {
+        Self {
+            links: Arc::clone(&self.links),
+            timeout,
+        }
+    }
+
+    /// The live entry with this key.
+    pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Entry>> {
+        let key = key.as_ref();
+        self.call(&Request::Get { key }, |reply| match reply {
+            Reply::Entry(entry) => Ok(Some(Entry::read(entry))),
+            Reply::Missing => Ok(None),
+            other => Err(unexpected(&other)),
+        })
+    }
+
+    /// Writes an entry that stays until it is destroyed, whatever was there.
+    pub fn set(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<Seq> {
+        self.set_with(key, value, SetOptions::new())
+    }
+
+    /// Writes an entry.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] if the condition in `options` does not hold.
+    pub fn set_with(
+        &self,
+        key: impl AsRef<[u8]>,
+        value: impl AsRef<[u8]>,
+        options: SetOptions,
+    ) -> Result<Seq> {
+        let request = options.request(key.as_ref(), value.as_ref());
+        self.call(&request, |reply| match reply {
+            Reply::Stored { seq } => Ok(seq),
+            Reply::Conflict { found } => Err(Error::Conflict { found }),
+            other => Err(unexpected(&other)),
+        })
+    }
+
+    /// Moves the deadline of a live entry, and nothing else; `None` for ever. Whether there was
+    /// one: what has expired or was destroyed stays so.
+    pub fn touch(&self, key: impl AsRef<[u8]>, ttl: Option<Duration>) -> Result<bool> {
+        let request = Request::Touch {
+            key: key.as_ref(),
+            expiry: expiry(ttl),
+        };
+        self.call(&request, |reply| was_there(&reply))
+    }
+
+    /// Removes an entry. Whether a live one was there.
+    pub fn destroy(&self, key: impl AsRef<[u8]>) -> Result<bool> {
+        let key = key.as_ref();
+        self.call(&Request::Destroy { key }, |reply| was_there(&reply))
+    }
+
+    /// Walks over all live entries, in no particular order, page by page: nobody is kept waiting.
+    /// What is there from start to end is met exactly once, or again if it is written meanwhile.
+    pub fn all(&self) -> All<'_> {
+        All {
+            store: self,
+            page: Vec::new().into_iter(),
+            cursor: Some(0),
+        }
+    }
+
+    /// The number of live entries.
+    pub fn length(&self) -> Result<u64> {
+        self.call(&Request::Length, |reply| match reply {
+            Reply::Length(length) => Ok(length),
+            other => Err(unexpected(&other)),
+        })
+    }
+
+    /// Removes everything.
+    pub fn clear(&self) -> Result<()> {
+        self.call(&Request::Clear, |reply| was_there(&reply).map(|_| ()))
+    }
+
+    /// Whether the master answers.
+    pub fn ping(&self) -> Result<()> {
+        self.call(&Request::Ping, |reply| match reply {
+            Reply::Pong => Ok(()),
+            other => Err(unexpected(&other)),
+        })
+    }
+
+    /// The value with this key, from JSON.
+    ///
+    /// # Errors
+    /// [`Error::Json`] if the value is not JSON of this type.
+    pub fn get_json<T: DeserializeOwned>(&self, key: impl AsRef<[u8]>) -> Result<Option<T>> {
+        self.get(key)?.map(|entry| entry.json()).transpose()
+    }
+
+    /// Writes a value as JSON, which every language can read.
+    ///
+    /// # Errors
+    /// [`Error::Json`] if it cannot be written as JSON; [`Error::Conflict`] as for
+    /// [`set_with`](Self::set_with).
+    pub fn set_json<T: Serialize + ?Sized>(
+        &self,
+        key: impl AsRef<[u8]>,
+        value: &T,
+        options: SetOptions,
+    ) -> Result<Seq> {
+        self.set_with(key, serde_json::to_vec(value)?, options)
+    }
+
+    /// What this process is to the store at present: after the loss of a master, one of its
+    /// clients may have become the master.
+    pub fn role(&self) -> Role {
+        self.links.role()
+    }
+
+    /// Whether this process holds the store and serves others.
+    pub fn is_master(&self) -> bool {
+        self.role() == Role::Master
+    }
+
+    /// Whether this process is connected to a master.
+    pub fn is_worker(&self) -> bool {
+        self.role() == Role::Worker
+    }
+
+    /// The slot of the worker that this process is, from 0; `None` where no master started it.
+    pub fn worker(&self) -> Option<u32> {
+        self.links.worker()
+    }
+
+    /// What the store's backend can do beyond `get`, `set`, `touch` and `destroy`.
+    pub fn capabilities(&self) -> Capabilities {
+        self.links.capabilities()
+    }
+
+    fn call<R>(
+        &self,
+        request: &Request<'_>,
+        read: impl FnMut(Reply<'_>) -> Result<R>,
+    ) -> Result<R> {
+        self.links.call(request, self.timeout, read)
+    }
+}
+
+/// A walk over all entries; see [`Store::all`]. After an error it is over.
+#[derive(Debug)]
+pub struct All<'s> {
+    store: &'s Store,
+    page: std::vec::IntoIter<Item>,
+    /// Where the next page starts; `None` after the last.
+    cursor: Option<u64>,
+}
+
+impl Iterator for All<'_> {
+    type Item = Result<Item>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(item) = self.page.next() {
+                return Some(Ok(item));
+            }
+            let cursor = self.cursor.take()?;
+            let request = Request::All { cursor, limit: 0 };
+            match self.store.call(&request, read_page) {
+                Ok((next, items)) => {
+                    self.cursor = (next != 0).then_some(next);
+                    self.page = items.into_iter();
+                }
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+}
+
+type Item = (Vec<u8>, Entry);
+
+/// The entries of a page, and where the next starts; zero after the last.
+fn read_page(reply: Reply<'_>) -> Result<(u64, Vec<Item>)> {
+    let Reply::Page(page) = reply else {
+        return Err(unexpected(&reply));
+    };
+    let items = page.items.into_iter().map(|item| {
+        let entry = Entry {
+            value: item.value.into_owned(),
+            seq: item.seq,
+            ttl: item.ttl_ms.map(Duration::from_millis),
+        };
+        (item.key.into_owned(), entry)
+    });
+    Ok((page.next, items.collect()))
+}
+
+fn was_there(reply: &Reply<'_>) -> Result<bool> {
+    match reply {
+        Reply::Done => Ok(true),
+        Reply::Missing => Ok(false),
+        other => Err(unexpected(other)),
+    }
+}
+
+fn expiry(ttl: Option<Duration>) -> Expiry {
+    match ttl {
+        None => Expiry::Never,
+        Some(ttl) => {
+            let ms = ttl.as_nanos().div_ceil(1_000_000);
+            Expiry::AfterMs(u64::try_from(ms).unwrap_or(u64::MAX))
+        }
+    }
+}
+
+fn unexpected(reply: &Reply<'_>) -> Error {
+    Error::Protocol(format!("\"{}\" is no reply to that request", reply.name()))
+}

@@ -1,0 +1,118 @@
+//! What has no safe wrapper: a descriptor that was inherited by its number, and forks.
+//!
+//! One of the two files of this crate with `unsafe` code; the other is what runs in the child
+//! between `clone` and `execve`.
+
+#![allow(
+    unsafe_code,
+    reason = "descriptor numbers from the environment and pthread_atfork have no safe wrapper"
+)]
+
+use std::collections::BTreeSet;
+use std::io;
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, Once, PoisonError};
+
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+
+/// The numbers that have an owner already.
+static TAKEN: Mutex<BTreeSet<RawFd>> = Mutex::new(BTreeSet::new());
+
+/// Becomes the owner of a descriptor that this process was started with. It is close-on-exec from
+/// here on, so that what this process starts does not hold it open.
+///
+/// # Errors
+/// The number names nothing, or (`AlreadyExists`) has become somebody's before.
+pub(crate) fn take_inherited(fd: RawFd) -> io::Result<OwnedFd> {
+    let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
+    if taken.contains(&fd) {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    // SAFETY: the borrow ends with the next statement, in which the kernel itself tells whether
+    // the number is open.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
+    fcntl(borrowed, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
+    taken.insert(fd);
+    // SAFETY: the number is open (just checked); it was handed to this process at its start by
+    // name in the environment, so no other code here created it; and `TAKEN` makes it somebody's
+    // only once.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+static FORKS: AtomicU32 = AtomicU32::new(0);
+static WATCH: Once = Once::new();
+
+/// How often this process and those before it were forked, counted from the first call: a child
+/// that goes on where its parent was finds another number than its parent.
+///
+/// Asking for the process id at each call would cost a system call (154 ns where this was
+/// measured); the counter that `fork` itself advances costs a load. `vfork` and `posix_spawn` do
+/// not advance it and need not: what they start is another program.
+pub(crate) fn forks() -> u32 {
+    WATCH.call_once(|| {
+        // SAFETY: the handler is a function that lives as long as the program, and does nothing
+        // but an atomic addition, which is allowed between fork and exec (signal-safety(7)).
+        let failed = unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
+        if failed != 0 {
+            tracing::warn!(errno = failed, "forks of this process cannot be noticed");
+        }
+    });
+    FORKS.load(Ordering::Relaxed)
+}
+
+extern "C" fn in_child() {
+    FORKS.fetch_add(1, Ordering::Relaxed);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::testing::{self, LONG};
+    use crate::client::{Broken, CallError};
+    use crate::protocol::Request;
+    use nix::sys::wait::{WaitStatus, waitpid};
+    use nix::unistd::{ForkResult, fork};
+    use std::os::fd::AsRawFd;
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn a_number_becomes_an_owner_once_and_is_closed_on_exec() {
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        // Far above what other tests of this process open and close meanwhile.
+        let high = fcntl(&ours, FcntlArg::F_DUPFD(900)).unwrap();
+        let owned = take_inherited(high).unwrap();
+        let flags = fcntl(&owned, FcntlArg::F_GETFD).unwrap();
+        assert_eq!(FdFlag::from_bits_truncate(flags), FdFlag::FD_CLOEXEC);
+        let again = take_inherited(high).unwrap_err();
+        assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(owned.as_raw_fd(), high);
+    }
+
+    #[test]
+    fn a_number_that_names_nothing_is_refused() {
+        let error = take_inherited(1_000_000).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::EBADF));
+    }
+
+    #[test]
+    fn a_forked_child_is_refused_and_its_parent_goes_on() {
+        let (connection, master) = testing::served();
+        let ping = || connection.call(&Request::Ping, LONG, |_| Ok(()));
+        // SAFETY: the child only makes a call that is refused before it allocates or takes a
+        // lock, and ends without running anything else.
+        match unsafe { fork() }.unwrap() {
+            ForkResult::Child => {
+                let refused = matches!(ping(), Err(CallError::NotSent(Broken::Forked)));
+                // SAFETY: `_exit` may be called anywhere.
+                unsafe { libc::_exit(i32::from(!refused)) }
+            }
+            ForkResult::Parent { child } => {
+                assert_eq!(waitpid(child, None).unwrap(), WaitStatus::Exited(child, 0));
+            }
+        }
+        ping().unwrap();
+        drop(connection);
+        master.join().unwrap();
+    }
+}
