@@ -1,4 +1,47 @@
 //! A prefork process supervisor with a built-in session and object store.
+//!
+//! A master process starts one worker per core and keeps a store in its own memory; the workers
+//! use it over socketpairs that they inherit. Where there is one core, one process does both.
+//! This crate is the library; the binary of the same name wraps any command.
+//!
+//! # A store, whoever has it
+//!
+//! [`Options::create`] makes this process a master, a worker or standalone, whichever fits, and
+//! gives a [`Store`], which is used the same way in all three:
+//!
+//! ```
+//! use std::time::Duration;
+//! use memstore_cluster::{Options, SetOptions, Standalone};
+//!
+//! let store = Options { standalone: Standalone::Always, ..Options::default() }.create()?;
+//! store.set_with("sess:1", "data", SetOptions::new().ttl(Duration::from_secs(3600)))?;
+//! assert_eq!(store.get("sess:1")?.expect("just written").value, b"data");
+//! # Ok::<(), memstore_cluster::Error>(())
+//! ```
+//!
+//! [`Cluster::run`] has the calling program started again as its workers. [`testing`] has masters
+//! and workers inside one process.
+//!
+//! # The house
+//!
+//! | module | holds | uses |
+//! |---|---|---|
+//! | [`contract`], [`time`], [`error`], [`config`] | words, time, errors, what was asked for | nothing |
+//! | [`protocol`] | bytes to requests and replies; pure | |
+//! | [`backend`] | the [`Backend`](backend::Backend) trait and what holds the data | |
+//! | [`exec`] | one request, one reply; pure | `protocol`, `backend` |
+//! | `net` | the event loop, the path socket, signals | `protocol` |
+//! | [`supervisor`] | decides about workers (pure), and does it | |
+//! | [`client`] | the worker's side of a connection | `protocol` |
+//! | `master` | joins all of the above | |
+//! | `cluster` | roles and handles; its types are at the top of this crate | `client`, `master` |
+//! | `cli` | the sub-commands | `cluster` |
+//!
+//! Everybody may use the first row. `tests/layering.rs` holds the table.
+//!
+//! # Features
+//!
+//! `cli` (default): the binary and its command line. The library does not need it.
 
 pub mod backend;
 #[cfg(feature = "cli")]
@@ -18,8 +61,14 @@ pub mod testing;
 pub mod time;
 
 pub use cluster::{
-    All, Cluster, Entry, Listener, Options, Role, SetOptions, Source, Store, Worker, read_secret,
+    All, Batch, Cluster, Entry, Listener, Options, Outcome, Role, SetOptions, Source, Store,
+    Worker, read_secret,
 };
 pub use config::{Restart, Standalone};
 pub use error::{Error, Result};
 pub use protocol::auth::Secret;
+
+/// The README's examples, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -11,7 +11,7 @@ use super::election;
 use super::options::{Options, Plan, Role};
 use super::serving::Serving;
 use crate::backend::SharedBackend;
-use crate::client::{self, CallError, Connection};
+use crate::client::{self, Answer, CallError, Connection, Pipeline};
 use crate::config::Limits;
 use crate::contract::Capabilities;
 use crate::error::{Error, Result};
@@ -178,6 +178,31 @@ impl Links {
                 },
             };
         }
+    }
+
+    /// Asks many things, each as [`call`](Self::call) would.
+    pub(crate) fn run(&self, pipeline: &Pipeline<'_>, timeout: Duration) -> Vec<Result<Answer>> {
+        let deadline = Instant::now() + timeout;
+        let one = |request| self.call(request, timeout, |reply| Answer::read(request, reply));
+        let link = self.current();
+        let Link::Remote(connection) = &*link else {
+            return pipeline.requests().iter().map(one).collect();
+        };
+        let again = |request: &Request<'_>| {
+            let left = deadline.saturating_duration_since(Instant::now());
+            self.call(request, left, |reply| Answer::read(request, reply))
+        };
+        let answers = pipeline.run(connection, timeout).into_iter();
+        let requests = pipeline.requests();
+        answers
+            .zip(requests)
+            .map(|(answer, request)| match answer {
+                Ok(answer) => Ok(answer),
+                Err(CallError::NotSent(_)) => again(request),
+                Err(CallError::Lost(_)) if is_repeatable(request) => again(request),
+                Err(failed) => Err(failed.into_error(request.op().name())),
+            })
+            .collect()
     }
 
     fn current(&self) -> Arc<Link> {

@@ -4,6 +4,7 @@
 //! workers. What stands behind a handle is [`link`]; who becomes the master is decided by
 //! [`election`].
 
+mod batch;
 mod election;
 mod inherited;
 pub(crate) mod launch;
@@ -14,6 +15,7 @@ mod secret;
 pub(crate) mod serving;
 mod store;
 
+pub use batch::{Batch, Outcome};
 pub use inherited::Listener;
 pub use options::{Options, Role, Source};
 pub use run::{Cluster, Worker};

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::batch::{Batch, Outcome};
 use super::link::Links;
 use super::options::Role;
 use crate::contract::{Capabilities, Condition, Expiry, Seq};
@@ -40,7 +41,7 @@ impl Entry {
         SystemTime::now().checked_add(self.ttl?)
     }
 
-    fn read(entry: message::Entry<'_>) -> Self {
+    pub(super) fn read(entry: message::Entry<'_>) -> Self {
         Self {
             value: entry.value.into_owned(),
             seq: entry.seq,
@@ -59,8 +60,8 @@ impl Entry {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct SetOptions {
-    expiry: Expiry,
-    condition: Condition,
+    pub(super) expiry: Expiry,
+    pub(super) condition: Condition,
 }
 
 impl SetOptions {
@@ -235,6 +236,14 @@ impl Store {
         })
     }
 
+    /// Does all operations of a batch, with as few round trips as possible. One outcome for each,
+    /// in their order; the handle's timeout is for all together.
+    pub fn run(&self, batch: &Batch<'_>) -> Vec<Result<Outcome>> {
+        let answers = self.links.run(batch.pipeline(), self.timeout);
+        let outcome = |answer: Result<_>| answer.map(Outcome::from);
+        answers.into_iter().map(outcome).collect()
+    }
+
     /// The value with this key, from JSON.
     ///
     /// # Errors
@@ -348,7 +357,7 @@ fn was_there(reply: &Reply<'_>) -> Result<bool> {
     }
 }
 
-fn expiry(ttl: Option<Duration>) -> Expiry {
+pub(super) fn expiry(ttl: Option<Duration>) -> Expiry {
     match ttl {
         None => Expiry::Never,
         Some(ttl) => {
