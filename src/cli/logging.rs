@@ -1,9 +1,13 @@
 //! Log events to standard error, as the configuration asks.
+//!
+//! A master writes them on a thread of their own: whoever reads its standard error may stall, and
+//! the loop must not. What does not fit the queue meanwhile is lost.
 
 use std::io::{self, IsTerminal as _};
 
 use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -12,10 +16,30 @@ use tracing_subscriber::{Layer, Registry, fmt};
 
 use crate::config::{Config, LogFormat};
 
-/// From here on events are written. Called once; a second call changes nothing.
+/// Events that wait to be written, at the most; about a megabyte.
+const QUEUE: usize = 8_192;
+
+/// From here on events are written, by whoever has one. Called once; a second call changes
+/// nothing.
 pub(crate) fn start(config: &Config) {
-    let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let _ = subscriber(config, colour, io::stderr).try_init();
+    let _ = subscriber(config, has_colour(), io::stderr).try_init();
+}
+
+/// From here on events are written on a thread of their own. What is queued is written when the
+/// guard is dropped, if standard error takes it within a second.
+#[must_use = "what is queued is lost unless the guard is dropped"]
+pub(crate) fn start_queued(config: &Config) -> WorkerGuard {
+    let (queue, guard) = NonBlockingBuilder::default()
+        .buffered_lines_limit(QUEUE)
+        .lossy(true)
+        .thread_name("memstore-log")
+        .finish(io::stderr());
+    let _ = subscriber(config, has_colour(), queue).try_init();
+    guard
+}
+
+fn has_colour() -> bool {
+    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
 }
 
 fn subscriber<W>(config: &Config, colour: bool, writer: W) -> impl Subscriber + Send + Sync
@@ -31,7 +55,7 @@ where
         .with_ansi(colour)
         .log_internal_errors(false);
     let layer: Box<dyn Layer<Registry> + Send + Sync> = match config.log_format {
-        LogFormat::Text => layer.boxed(),
+        LogFormat::Text => layer.with_target(false).boxed(),
         LogFormat::Json => layer.json().flatten_event(true).boxed(),
     };
     tracing_subscriber::registry().with(layer.with_filter(filter))

@@ -20,6 +20,8 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
+use tracing_appender::non_blocking::WorkerGuard;
+
 use crate::cluster::{self, Options, Source};
 use crate::config::merge::{Environment, Merged};
 use crate::config::settings::Purpose;
@@ -58,8 +60,14 @@ fn dispatch(
     };
     let load = |purpose| load::load(purpose, &typed, environment);
     match &typed.action {
-        Action::Run(command) => run::run(&begin(load(Purpose::Run)?), command),
-        Action::Serve => serve::serve(&begin(load(Purpose::Serve)?)),
+        Action::Run(command) => {
+            let (config, log) = begin(load(Purpose::Run)?);
+            run::run(&config, command, log)
+        }
+        Action::Serve => {
+            let (config, _log) = begin(load(Purpose::Serve)?);
+            serve::serve(&config)
+        }
         Action::Ask(request) => {
             let config = load(Purpose::Client)?.config;
             logging::start(&config);
@@ -105,8 +113,8 @@ fn read_secret(file: Option<&Path>) -> Result<Option<Secret>, Error> {
 }
 
 /// Starts the log of a master, with what it was asked for and by whom.
-fn begin(merged: Merged) -> Config {
-    logging::start(&merged.config);
+fn begin(merged: Merged) -> (Config, WorkerGuard) {
+    let log = logging::start_queued(&merged.config);
     for note in &merged.notes {
         tracing::warn!("{note}");
     }
@@ -114,5 +122,5 @@ fn begin(merged: Merged) -> Config {
         let values = (setting.show)(&merged.config);
         tracing::debug!(setting = setting.key, ?values, %origin, "configured");
     }
-    merged.config
+    (merged.config, log)
 }

@@ -40,7 +40,9 @@ pub(crate) use handler::{CloseReason, Handler, Refusal, Verdict};
 pub(crate) use listener::PathSocket;
 pub(crate) use lock::Mastership;
 pub(crate) use peer::{AllowedUids, Peer};
-pub(crate) use place::{PlaceError, default_path, surroundings};
+#[cfg(feature = "cli")]
+pub(crate) use place::surroundings;
+pub(crate) use place::{PlaceError, default_path};
 pub(crate) use reactor::{Reactor, Waker};
 pub(crate) use signals::Signal;
 pub(crate) use token::ConnectionId;
