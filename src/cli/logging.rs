@@ -1,13 +1,15 @@
 //! Log events to standard error, as the configuration asks.
 //!
-//! A master writes them on a thread of their own: whoever reads its standard error may stall, and
-//! the loop must not. What does not fit the queue meanwhile is lost.
+//! Whoever reads a master's standard error may stall, and the loop must not: an event is written
+//! only where standard error takes it at once, and is lost otherwise. A thread with a queue would
+//! lose less, and make every system call of the loop dearer.
 
-use std::io::{self, IsTerminal as _};
+use std::io::{self, IsTerminal as _, Write};
+use std::os::fd::AsFd;
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
-use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -16,26 +18,29 @@ use tracing_subscriber::{Layer, Registry, fmt};
 
 use crate::config::{Config, LogFormat};
 
-/// Events that wait to be written, at the most; about a megabyte.
-const QUEUE: usize = 8_192;
-
-/// From here on events are written, by whoever has one. Called once; a second call changes
-/// nothing.
+/// From here on events are written. Called once; a second call changes nothing.
 pub(crate) fn start(config: &Config) {
-    let _ = subscriber(config, has_colour(), io::stderr).try_init();
+    let _ = subscriber(config, has_colour(), || Willing(io::stderr())).try_init();
 }
 
-/// From here on events are written on a thread of their own. What is queued is written when the
-/// guard is dropped, if standard error takes it within a second.
-#[must_use = "what is queued is lost unless the guard is dropped"]
-pub(crate) fn start_queued(config: &Config) -> WorkerGuard {
-    let (queue, guard) = NonBlockingBuilder::default()
-        .buffered_lines_limit(QUEUE)
-        .lossy(true)
-        .thread_name("memstore-log")
-        .finish(io::stderr());
-    let _ = subscriber(config, has_colour(), queue).try_init();
-    guard
+/// Writes what its descriptor takes at once, and drops the rest.
+struct Willing<W>(W);
+
+impl<W: Write + AsFd> Write for Willing<W> {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let mut fds = [PollFd::new(self.0.as_fd(), PollFlags::POLLOUT)];
+        let is_willing = matches!(poll(&mut fds, PollTimeout::ZERO), Ok(1));
+        // A pipe that is ready takes PIPE_BUF bytes, which is more than an event has (pipe(7)).
+        if is_willing {
+            self.0.write(event)
+        } else {
+            Ok(event.len())
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 }
 
 fn has_colour() -> bool {
@@ -63,7 +68,8 @@ where
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::fs::File;
+    use std::io::Read as _;
     use std::sync::{Arc, Mutex};
 
     use super::*;
@@ -119,6 +125,23 @@ mod tests {
         let event: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(event["slot"], 3);
         assert_eq!(event["message"], "worker started");
+    }
+
+    #[test]
+    fn a_reader_that_stalls_costs_events_and_no_time() {
+        let (reader, writer) = nix::unistd::pipe().unwrap();
+        let (reader, writer) = (File::from(reader), File::from(writer));
+        let mut log = Willing(writer);
+        let event = [b'x'; 1_000];
+        // Would block for ever, were it not dropped: a pipe holds 64 KiB.
+        for _ in 0..1_000 {
+            log.write_all(&event).unwrap();
+        }
+        drop(log);
+        let mut written = Vec::new();
+        reader.take(1 << 20).read_to_end(&mut written).unwrap();
+        assert!(written.len() >= 4_096, "what fits is written");
+        assert_eq!(written.len() % event.len(), 0, "an event is written whole");
     }
 
     #[test]

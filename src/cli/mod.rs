@@ -20,8 +20,6 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
-use tracing_appender::non_blocking::WorkerGuard;
-
 use crate::cluster::{self, Options, Source};
 use crate::config::merge::{Environment, Merged};
 use crate::config::settings::Purpose;
@@ -60,14 +58,8 @@ fn dispatch(
     };
     let load = |purpose| load::load(purpose, &typed, environment);
     match &typed.action {
-        Action::Run(command) => {
-            let (config, log) = begin(load(Purpose::Run)?);
-            run::run(&config, command, log)
-        }
-        Action::Serve => {
-            let (config, _log) = begin(load(Purpose::Serve)?);
-            serve::serve(&config)
-        }
+        Action::Run(command) => run::run(&begin(load(Purpose::Run)?), command),
+        Action::Serve => serve::serve(&begin(load(Purpose::Serve)?)),
         Action::Ask(request) => {
             let config = load(Purpose::Client)?.config;
             logging::start(&config);
@@ -113,8 +105,8 @@ fn read_secret(file: Option<&Path>) -> Result<Option<Secret>, Error> {
 }
 
 /// Starts the log of a master, with what it was asked for and by whom.
-fn begin(merged: Merged) -> (Config, WorkerGuard) {
-    let log = logging::start_queued(&merged.config);
+fn begin(merged: Merged) -> Config {
+    logging::start(&merged.config);
     for note in &merged.notes {
         tracing::warn!("{note}");
     }
@@ -122,5 +114,5 @@ fn begin(merged: Merged) -> (Config, WorkerGuard) {
         let values = (setting.show)(&merged.config);
         tracing::debug!(setting = setting.key, ?values, %origin, "configured");
     }
-    (merged.config, log)
+    merged.config
 }

@@ -4,8 +4,6 @@ use std::convert::Infallible;
 use std::ffi::OsString;
 use std::os::fd::AsFd;
 
-use tracing_appender::non_blocking::WorkerGuard;
-
 use super::exit::{Exit, Failure};
 use super::master_options;
 use crate::cluster::Store;
@@ -16,16 +14,12 @@ use crate::supervisor::cpus;
 use crate::supervisor::spawn;
 
 /// Keeps workers running `command`, which is never empty, until it is told to stop.
-pub(crate) fn run(
-    config: &Config,
-    command: &[OsString],
-    log: WorkerGuard,
-) -> Result<Exit, Failure> {
+pub(crate) fn run(config: &Config, command: &[OsString]) -> Result<Exit, Failure> {
     let (program, args) = command
         .split_first()
         .expect("the parser refuses no command");
     if is_alone(config) {
-        match become_command(config, program, args, log)? {}
+        match become_command(config, program, args)? {}
     }
     let workers = match config.workers {
         Workers::Auto => None,
@@ -60,7 +54,6 @@ fn become_command(
     config: &Config,
     program: &OsString,
     args: &[OsString],
-    log: WorkerGuard,
 ) -> Result<Infallible, Failure> {
     tracing::info!("standalone: this process becomes the command");
     let listeners = launch::named(launch::open_listeners(&config.bind)?);
@@ -68,8 +61,6 @@ fn become_command(
         .iter()
         .map(|(listener, name)| (listener.as_fd(), name.as_str()))
         .collect();
-    // Its thread does not outlive this program.
-    drop(log);
     let became = spawn::become_standalone(program, args, &listeners);
     Ok(became.map_err(Error::from)?)
 }

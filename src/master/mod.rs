@@ -151,6 +151,7 @@ impl Master {
                 allowed: AllowedUids::ours_and(&setup.allow_uids),
                 workers: u32::from(slots),
                 generation: 0,
+                pid: std::process::id(),
                 events: Vec::new(),
             },
             fleet,

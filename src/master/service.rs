@@ -47,6 +47,7 @@ pub(super) struct Service {
     pub(super) allowed: AllowedUids,
     pub(super) workers: u32,
     pub(super) generation: u32,
+    pub(super) pid: u32,
     pub(super) events: Vec<ChannelEvent>,
 }
 
@@ -61,6 +62,7 @@ impl Service {
             allowed,
             workers,
             generation,
+            pid,
             events,
         } = self;
         Turn {
@@ -73,6 +75,7 @@ impl Service {
             allowed,
             workers: *workers,
             generation: *generation,
+            pid: *pid,
             events,
         }
     }
@@ -86,6 +89,7 @@ pub(super) struct Turn<'s> {
     allowed: &'s AllowedUids,
     workers: u32,
     generation: u32,
+    pid: u32,
     events: &'s mut Vec<ChannelEvent>,
 }
 
@@ -120,7 +124,7 @@ impl Handler for Turn<'_> {
             nonce: &nonce,
             workers: self.workers,
             generation: self.generation,
-            pid: std::process::id(),
+            pid: self.pid,
         };
         match session.conversation.answer(&mut host, frame, out) {
             Next::Close(why) => Verdict::Close(why),

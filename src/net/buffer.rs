@@ -132,7 +132,8 @@ impl Output {
         result
     }
 
-    /// Offers at most `max` bytes to `stream`, in one vectored write.
+    /// Offers at most `max` bytes to `stream`, in one write; vectored only where it must be, for
+    /// that costs the system more.
     pub(super) fn write_to(
         &mut self,
         stream: &mut impl Write,
@@ -152,7 +153,10 @@ impl Output {
             used += 1;
             skip = 0;
         }
-        let taken = stream.write_vectored(&slices[..used])?;
+        let taken = match &slices[..used] {
+            [one] => stream.write(one)?,
+            several => stream.write_vectored(several)?,
+        };
         self.consume(taken, pool);
         Ok(Written { taken, offered })
     }
