@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::ffi::OsString;
 use std::os::fd::AsFd;
+use std::path;
 
 use super::exit::{Exit, Failure};
 use super::master_options;
@@ -11,7 +12,7 @@ use crate::cluster::launch::{self, Launch};
 use crate::config::{Config, Standalone, Workers};
 use crate::error::{Error, Result};
 use crate::supervisor::cpus;
-use crate::supervisor::spawn;
+use crate::supervisor::spawn::{self, EnvChange};
 
 /// Keeps workers running `command`, which is never empty, until it is told to stop.
 pub(crate) fn run(config: &Config, command: &[OsString]) -> Result<Exit, Failure> {
@@ -33,10 +34,20 @@ pub(crate) fn run(config: &Config, command: &[OsString]) -> Result<Exit, Failure
         supervision: config.supervision.clone(),
         program: program.clone(),
         args: args.to_vec(),
+        env: secret_for_workers(config)?,
     };
     let reason = launch.supervise(None::<fn(&Store) -> Result<()>>)?;
     tracing::info!(?reason, "the master ends");
     Ok(Exit::of_master(reason))
+}
+
+/// A wrapped script reaches the store by the command line, which must find the secret too.
+fn secret_for_workers(config: &Config) -> Result<Vec<EnvChange>> {
+    let Some(file) = &config.secret_file else {
+        return Ok(Vec::new());
+    };
+    let file = path::absolute(file).map_err(Error::io("tell where the secret's file is"))?;
+    Ok(vec![("MEMSTORE_SECRET_FILE".into(), Some(file.into()))])
 }
 
 /// Standalone where that was asked for, or where one core has nothing to share. A number of

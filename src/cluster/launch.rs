@@ -18,6 +18,7 @@ use crate::supervisor::action::ExitReason;
 use crate::supervisor::cpus;
 use crate::supervisor::listeners::{DEFAULT_BACKLOG, Listener};
 use crate::supervisor::policy::{RestartPolicy, SupervisorConfig};
+use crate::supervisor::spawn::EnvChange;
 use crate::time::{Clock, SystemClock};
 
 /// A master that is to be, with what it is to supervise.
@@ -31,6 +32,8 @@ pub(crate) struct Launch {
     pub(crate) supervision: Supervision,
     pub(crate) program: OsString,
     pub(crate) args: Vec<OsString>,
+    /// Changes to the environment that workers get from this process.
+    pub(crate) env: Vec<EnvChange>,
 }
 
 impl Launch {
@@ -61,6 +64,7 @@ impl Launch {
                 command: Command {
                     program: self.program,
                     args: self.args,
+                    env: self.env,
                     sock: self.sock,
                     listeners: named(listeners),
                 },

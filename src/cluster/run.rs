@@ -174,6 +174,7 @@ impl Cluster {
             supervision: self.supervision,
             program: program.into_os_string(),
             args,
+            env: Vec::new(),
         };
         let reason = launch.supervise(self.prepare)?;
         Ok(ExitCode::from(reason.exit_code()))

@@ -16,7 +16,7 @@ use crate::supervisor::action::{Action, ExitReason, WorkerSignal};
 use crate::supervisor::event::{Event, ExitCause, Generation, SpawnFailure, StopKind, WorkerId};
 use crate::supervisor::listeners::Listener;
 use crate::supervisor::reap::{self, Exit, Pid};
-use crate::supervisor::spawn::{self, Identity, Recipe, SpawnErrorKind, Spawner};
+use crate::supervisor::spawn::{self, EnvChange, Identity, Recipe, SpawnErrorKind, Spawner};
 use crate::supervisor::state::Supervisor;
 use crate::time::Millis;
 
@@ -25,6 +25,8 @@ use crate::time::Millis;
 pub(crate) struct Command {
     pub(crate) program: OsString,
     pub(crate) args: Vec<OsString>,
+    /// Changes to the environment that a worker gets from the master.
+    pub(crate) env: Vec<EnvChange>,
     /// The path of the store's socket, where it has one.
     pub(crate) sock: Option<PathBuf>,
     /// The listeners that all workers share, by name.
@@ -171,7 +173,7 @@ impl Fleet {
         let recipe = Recipe {
             program: &self.command.program,
             args: &self.command.args,
-            env: &[],
+            env: &self.command.env,
             identity: &identity,
             listeners: &listeners,
             channel: theirs.as_fd(),

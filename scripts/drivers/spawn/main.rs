@@ -1,9 +1,8 @@
-//! How long starting a worker stops the master's loop, by the size of the master's heap: our
-//! spawn, and `fork` + `exec` as the standard library does it when a closure is to run in the
-//! child. A Markdown table on standard output.
+//! `scripts/bench spawn`: how long starting a worker stops the loop, by the size of the heap.
 //!
-//! `cargo bench --bench spawn_stall`, which needs somewhat more than 8 GiB of free memory; or
-//! `-- 0 1` after it for the heaps to measure, in GiB.
+//! Beside it `fork` and `exec`, as the standard library does it when a closure is to run in the
+//! child. A Markdown table on standard output. `scripts/bench spawn` needs somewhat more than
+//! 8 GiB of free memory; the heaps to measure, in GiB, can be named: `scripts/bench spawn 0 1`.
 
 #![allow(unsafe_code)] // `pre_exec` is what makes the standard library fork.
 #![allow(clippy::print_stdout)] // The table is what it is for.
