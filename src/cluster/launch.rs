@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::num::NonZeroU32;
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
@@ -113,17 +114,10 @@ pub(crate) fn open_listeners(addresses: &[BindAddress]) -> Result<Vec<Listener>>
     addresses.iter().map(open).collect()
 }
 
-/// The listener as the standard library's, for a worker in this process.
-pub(crate) fn into_std(listener: Listener) -> Result<StdListener> {
-    use std::os::fd::AsFd;
-    let fd = listener
-        .as_fd()
-        .try_clone_to_owned()
-        .map_err(Error::io("duplicate a listener"))?;
-    // What is dropped here is a duplicate; the file of a Unix socket goes with the process's
-    // listener and is found stale by the next one.
-    drop(listener);
-    super::inherited::listener(fd)
+/// A duplicate of the listener as the standard library's, for a worker in this process.
+pub(crate) fn duplicate(listener: &Listener) -> Result<StdListener> {
+    let fd = listener.as_fd().try_clone_to_owned();
+    super::inherited::listener(fd.map_err(Error::io("duplicate a listener"))?)
 }
 
 /// The listeners with the names that workers find in `LISTEN_FDNAMES`: `bind0` and so on.

@@ -5,6 +5,7 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::mem;
 use std::process::ExitCode;
 
 use super::inherited::{self, Listener};
@@ -51,6 +52,15 @@ pub struct Cluster {
 pub struct Worker {
     store: Store,
     listeners: Vec<Listener>,
+}
+
+/// What a process is to its cluster.
+#[derive(Debug, PartialEq, Eq)]
+enum Part {
+    Master,
+    Worker,
+    /// Everything in one.
+    Alone,
 }
 
 impl Worker {
@@ -119,36 +129,54 @@ impl Cluster {
     /// # Errors
     /// Whatever `worker` or the master's function returns; [`Error::Config`] for what cannot be
     /// meant; [`Error::Spawn`] and [`Error::Io`] for what the system refuses.
-    pub fn run<F>(self, worker: F) -> Result<ExitCode>
+    pub fn run<F>(mut self, worker: F) -> Result<ExitCode>
     where
         F: FnOnce(Worker) -> Result<()>,
     {
-        match self.options.plan(&Surroundings::here())? {
-            Plan::Channel(_) => {
+        match self.part(&Surroundings::here())? {
+            Part::Worker => {
                 let listeners = inherited::listeners()?;
                 let store = self.options.create()?;
                 worker(Worker { store, listeners }).map(|()| ExitCode::SUCCESS)
             }
-            Plan::Standalone if self.workers.is_none() => self.alone(worker),
-            Plan::Standalone if self.options.standalone == Standalone::Always => self.alone(worker),
-            Plan::Connect => Err(Error::Config(
-                "a cluster's workers connect by themselves; do not ask for `connect`".to_owned(),
-            )),
-            Plan::Standalone | Plan::Serve | Plan::ConnectOrServe => self.supervise(),
+            Part::Alone => self.alone(worker),
+            Part::Master => self.supervise(),
         }
+    }
+
+    /// Decides what this process is. Whoever was started by a master is its worker, whatever the
+    /// options say: they are the same in every process, and a worker that started workers of its
+    /// own would never come to an end.
+    fn part(&mut self, around: &Surroundings) -> Result<Part> {
+        if mem::take(&mut self.options.connect) {
+            return Err(Error::Config(
+                "a cluster's workers connect by themselves; do not ask for `connect`".to_owned(),
+            ));
+        }
+        self.options.serve = false;
+        // By the program itself, or by whoever wrapped it.
+        let is_told = self.options.standalone == Standalone::Always
+            || around.role.as_deref() == Some("standalone");
+        Ok(match self.options.plan(around)? {
+            Plan::Channel(_) => Part::Worker,
+            Plan::Standalone if self.workers.is_none() || is_told => Part::Alone,
+            _ => Part::Master,
+        })
     }
 
     fn alone<F>(self, worker: F) -> Result<ExitCode>
     where
         F: FnOnce(Worker) -> Result<()>,
     {
-        // Wrapped by `run --standalone`, the listeners are inherited.
+        // Wrapped by `run --standalone`, the listeners are inherited. Others are held to the end,
+        // for their files go with them.
         let mut listeners = inherited::listeners()?;
+        let mut opened = Vec::new();
         if listeners.is_empty() {
-            let opened = launch::open_listeners(&self.addresses()?)?;
+            opened = launch::open_listeners(&self.addresses()?)?;
             listeners = opened
-                .into_iter()
-                .map(launch::into_std)
+                .iter()
+                .map(launch::duplicate)
                 .collect::<Result<_>>()?;
         }
         let store = Options {
@@ -159,7 +187,9 @@ impl Cluster {
         if let Some(prepare) = self.prepare {
             prepare(&store)?;
         }
-        worker(Worker { store, listeners }).map(|()| ExitCode::SUCCESS)
+        let ended = worker(Worker { store, listeners });
+        drop(opened);
+        ended.map(|()| ExitCode::SUCCESS)
     }
 
     fn supervise(self) -> Result<ExitCode> {
@@ -197,5 +227,56 @@ impl std::fmt::Debug for Cluster {
             .field("workers", &self.workers)
             .field("binds", &self.binds)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn around(channel: Option<&str>, cores: usize) -> Surroundings {
+        Surroundings {
+            role: None,
+            channel: channel.map(str::to_owned),
+            cores,
+        }
+    }
+
+    fn part(mut cluster: Cluster, around: &Surroundings) -> Part {
+        cluster.part(around).unwrap()
+    }
+
+    #[test]
+    fn a_worker_never_becomes_a_master_whatever_the_options_say() {
+        let serving = || {
+            Cluster::new().workers(4).options(Options {
+                serve: true,
+                ..Options::default()
+            })
+        };
+        assert_eq!(part(serving(), &around(Some("3"), 4)), Part::Worker);
+        assert_eq!(part(serving(), &around(None, 4)), Part::Master);
+        assert_eq!(part(serving(), &around(None, 1)), Part::Master);
+    }
+
+    #[test]
+    fn on_one_core_there_is_one_process_unless_workers_were_asked_for() {
+        assert_eq!(part(Cluster::new(), &around(None, 1)), Part::Alone);
+        assert_eq!(part(Cluster::new(), &around(None, 2)), Part::Master);
+        assert_eq!(
+            part(Cluster::new().workers(2), &around(None, 1)),
+            Part::Master
+        );
+        let wrapped = Surroundings {
+            role: Some("standalone".to_owned()),
+            ..around(None, 4)
+        };
+        assert_eq!(part(Cluster::new().workers(2), &wrapped), Part::Alone);
+        let always = Options {
+            standalone: Standalone::Always,
+            ..Options::default()
+        };
+        let always = Cluster::new().workers(2).options(always);
+        assert_eq!(part(always, &around(None, 4)), Part::Alone);
     }
 }
