@@ -6,15 +6,15 @@ use memstore_cluster::testing::TestMaster;
 use memstore_cluster::{Batch, Error, Options, Outcome, SetOptions, Standalone, Store};
 
 fn everywhere(test: impl Fn(&Store)) {
-    let master = TestMaster::start().unwrap();
-    test(&master.worker(0).unwrap());
-    master.store().clear().unwrap();
+    let master = TestMaster::start().expect("a master starts");
+    test(&master.worker(0).expect("a worker connects"));
+    master.store().clear().expect("the store is ours");
     test(master.store());
     let alone = Options {
         standalone: Standalone::Always,
         ..Options::default()
     };
-    test(&alone.create().unwrap());
+    test(&alone.create().expect("nothing is needed"));
 }
 
 #[test]
