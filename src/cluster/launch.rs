@@ -1,7 +1,6 @@
 //! What it takes to be a supervising master: shared by `Cluster::run` and the command line.
 
 use std::ffi::OsString;
-use std::num::NonZeroU32;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -11,14 +10,14 @@ use super::link::{Keeper, Link, Links, Local};
 use super::options::{Options, Plan};
 use super::store::Store;
 use crate::backend::SharedBackend;
-use crate::config::{BindAddress, Restart, Supervision};
+use crate::config::{BindAddress, Supervision};
 use crate::error::{Error, Result};
 use crate::master::{Command, Master, Setup, Signals, Workers};
 use crate::net::{Mastership, PathSocket};
 use crate::supervisor::action::ExitReason;
 use crate::supervisor::cpus;
 use crate::supervisor::listeners::{DEFAULT_BACKLOG, Listener};
-use crate::supervisor::policy::{RestartPolicy, SupervisorConfig};
+use crate::supervisor::policy::SupervisorConfig;
 use crate::supervisor::spawn::EnvChange;
 use crate::time::{Clock, SystemClock};
 
@@ -53,7 +52,10 @@ impl Launch {
         let listeners = open_listeners(&self.addresses)?;
         let backend: SharedBackend = Arc::new(Mutex::new(self.options.store.make()?));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let config = supervisor_config(&self.supervision, slots);
+        let config = SupervisorConfig {
+            slots,
+            rules: self.supervision,
+        };
         let setup = Setup {
             backend: Arc::clone(&backend),
             clock: Arc::clone(&clock),
@@ -126,22 +128,4 @@ pub(crate) fn named(listeners: Vec<Listener>) -> Vec<(Listener, String)> {
     numbered
         .map(|(number, listener)| (listener, format!("bind{number}")))
         .collect()
-}
-
-fn supervisor_config(supervision: &Supervision, slots: u16) -> SupervisorConfig {
-    SupervisorConfig {
-        slots,
-        restart: match supervision.restart {
-            Restart::Always => RestartPolicy::Always,
-            Restart::OnFailure => RestartPolicy::OnFailure,
-            Restart::Never => RestartPolicy::Never,
-        },
-        backoff_min: supervision.backoff_min,
-        backoff_max: supervision.backoff_max,
-        stable_after: supervision.stable_after,
-        max_restarts: supervision.max_restarts.map_or(u32::MAX, NonZeroU32::get),
-        restart_window: supervision.restart_window,
-        stop_timeout: supervision.stop_timeout,
-        ..SupervisorConfig::default()
-    }
 }

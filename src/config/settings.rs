@@ -6,7 +6,6 @@
 //! [`Config::new`] has, shown.
 
 use std::ffi::OsStr;
-use std::num::NonZeroU32;
 
 use super::values::{
     bind_address, log_filter, number, parsed, path, positive_time, size_text, size_up_to,
@@ -297,18 +296,10 @@ pub(crate) static SETTINGS: &[Setting] = &[
                gives up. 0 is no limit: it never gives up.",
         otherwise: None,
         read: |config, value| {
-            config.supervision.max_restarts = NonZeroU32::new(number(value)?);
+            config.supervision.max_restarts = Some(number(value)?).filter(|most| *most > 0);
             Ok(())
         },
-        show: |config| {
-            vec![
-                config
-                    .supervision
-                    .max_restarts
-                    .map_or(0, NonZeroU32::get)
-                    .to_string(),
-            ]
-        },
+        show: |config| vec![config.supervision.max_restarts.unwrap_or(0).to_string()],
     },
     Setting {
         key: "restart-window",

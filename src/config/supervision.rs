@@ -1,6 +1,5 @@
 //! How workers are started again and ended.
 
-use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::Restart;
@@ -20,12 +19,17 @@ pub struct Supervision {
     pub stable_after: Duration,
     /// More restarts than this within `restart_window` are a crash loop, and the master gives
     /// up; `None`: it never does.
-    pub max_restarts: Option<NonZeroU32>,
+    pub max_restarts: Option<u32>,
     /// The time over which `max_restarts` counts.
     pub restart_window: Duration,
+    /// A worker that lived so long counts as ready, whether it says so or not.
+    pub ready_after: Duration,
 }
 
 impl Default for Supervision {
+    /// The delays of a full crash loop add up to 43 s, 51 s at worst: with workers that live for
+    /// less than a second, ten restarts fit into the window of 60 s. Those that live longer are
+    /// tried for ever, at the pace of `backoff_max`.
     fn default() -> Self {
         Self {
             restart: Restart::Always,
@@ -33,8 +37,9 @@ impl Default for Supervision {
             backoff_min: Duration::from_millis(100),
             backoff_max: Duration::from_secs(10),
             stable_after: Duration::from_secs(10),
-            max_restarts: NonZeroU32::new(10),
+            max_restarts: Some(10),
             restart_window: Duration::from_secs(60),
+            ready_after: Duration::from_secs(1),
         }
     }
 }

@@ -11,63 +11,16 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::action::{SlotFailure, Verdict};
+use crate::config::{Restart, Supervision};
 use crate::time::Millis;
-
-/// Which ends are followed by a new worker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum RestartPolicy {
-    /// All.
-    #[default]
-    Always,
-    /// All but exit code 0, which means that the work is done.
-    OnFailure,
-    /// None.
-    Never,
-}
 
 /// How a fleet is supervised.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SupervisorConfig {
     /// How many workers there shall be. With none at all the master runs until it is stopped.
     pub slots: u16,
-    /// Which ends are followed by a new worker.
-    pub restart: RestartPolicy,
-    /// The first delay before a restart; each further one is twice as long.
-    pub backoff_min: Duration,
-    /// The longest delay, before up to a fifth is added or taken away by chance.
-    pub backoff_max: Duration,
-    /// A worker that lived so long was good: it is replaced at once and what was before is
-    /// forgiven.
-    pub stable_after: Duration,
-    /// So many ends of workers that were not good are borne within `restart_window`; one more and
-    /// the slot is given up.
-    pub max_restarts: u32,
-    /// See `max_restarts`.
-    pub restart_window: Duration,
-    /// How long a worker that was asked to stop may take before it is killed.
-    pub stop_timeout: Duration,
-    /// A worker that lived so long counts as ready, whether it says so or not.
-    pub ready_after: Duration,
-}
-
-impl Default for SupervisorConfig {
-    /// The delays of a full crash loop add up to 43 s, 51 s at worst: with workers that live for
-    /// less than a second, ten restarts fit into the window of 60 s. Those that live longer are
-    /// tried for ever, at the pace of `backoff_max`.
-    fn default() -> Self {
-        Self {
-            slots: 1,
-            restart: RestartPolicy::default(),
-            backoff_min: Duration::from_millis(100),
-            backoff_max: Duration::from_secs(10),
-            stable_after: Duration::from_secs(10),
-            max_restarts: 10,
-            restart_window: Duration::from_secs(60),
-            stop_timeout: Duration::from_secs(10),
-            ready_after: Duration::from_secs(1),
-        }
-    }
+    /// When an ended worker is replaced, and how long a stopping one may take.
+    pub rules: Supervision,
 }
 
 /// The end of a worker, as far as it matters for what follows.
@@ -92,19 +45,19 @@ impl History {
     /// What becomes of the slot after this end.
     pub(super) fn judge(
         &mut self,
-        config: &SupervisorConfig,
+        rules: &Supervision,
         rng: &mut fastrand::Rng,
         now: Millis,
         ending: Ending,
     ) -> Verdict {
-        match config.restart {
-            RestartPolicy::OnFailure | RestartPolicy::Never if ending.is_success => {
+        match rules.restart {
+            Restart::OnFailure | Restart::Never if ending.is_success => {
                 return Verdict::Finished;
             }
-            RestartPolicy::Never => return Verdict::Failed(SlotFailure::NeverRestarted),
-            RestartPolicy::Always | RestartPolicy::OnFailure => {}
+            Restart::Never => return Verdict::Failed(SlotFailure::NeverRestarted),
+            Restart::Always | Restart::OnFailure => {}
         }
-        if ending.uptime >= config.stable_after {
+        if ending.uptime >= rules.stable_after {
             self.streak = 0;
             return Verdict::Restart {
                 after: Duration::ZERO,
@@ -115,31 +68,34 @@ impl History {
         while self
             .unstable
             .front()
-            .is_some_and(|at| now.since(*at) > config.restart_window)
+            .is_some_and(|at| now.since(*at) > rules.restart_window)
         {
             self.unstable.pop_front();
         }
-        if self.is_crash_loop(config) {
+        if self.is_crash_loop(rules) {
             return Verdict::Failed(SlotFailure::CrashLoop);
         }
         Verdict::Restart {
-            after: jittered(backoff(config, self.streak), rng),
+            after: jittered(backoff(rules, self.streak), rng),
         }
     }
 
     /// Whether the window holds more ends than are borne.
-    pub(super) fn is_crash_loop(&self, config: &SupervisorConfig) -> bool {
-        u32::try_from(self.unstable.len()).map_or(true, |count| count > config.max_restarts)
+    pub(super) fn is_crash_loop(&self, rules: &Supervision) -> bool {
+        let most = rules
+            .max_restarts
+            .and_then(|most| usize::try_from(most).ok());
+        most.is_some_and(|most| self.unstable.len() > most)
     }
 }
 
 /// The delay after the `streak`th unstable end in a row, which is at least 1, before jitter.
-pub(super) fn backoff(config: &SupervisorConfig, streak: u32) -> Duration {
+pub(super) fn backoff(rules: &Supervision, streak: u32) -> Duration {
     let doubled = 2_u32.saturating_pow(streak.saturating_sub(1));
-    config
+    rules
         .backoff_min
         .saturating_mul(doubled)
-        .min(config.backoff_max)
+        .min(rules.backoff_max)
 }
 
 /// `delay`, in whole milliseconds, give or take a fifth: workers that fell together shall not rise
@@ -169,9 +125,9 @@ mod tests {
 
     #[test]
     fn delays_double_up_to_the_longest() {
-        let config = SupervisorConfig::default();
+        let rules = Supervision::default();
         let delays: Vec<u128> = (1..=10)
-            .map(|streak| backoff(&config, streak).as_millis())
+            .map(|streak| backoff(&rules, streak).as_millis())
             .collect();
         assert_eq!(
             delays,
@@ -179,7 +135,7 @@ mod tests {
                 100, 200, 400, 800, 1_600, 3_200, 6_400, 10_000, 10_000, 10_000
             ]
         );
-        assert_eq!(backoff(&config, u32::MAX), config.backoff_max);
+        assert_eq!(backoff(&rules, u32::MAX), rules.backoff_max);
     }
 
     #[test]
@@ -196,19 +152,19 @@ mod tests {
 
     #[test]
     fn a_stable_run_is_replaced_at_once_and_resets_the_delays() {
-        let config = SupervisorConfig::default();
+        let rules = Supervision::default();
         let mut rng = fastrand::Rng::with_seed(1);
         let mut history = History::default();
         for _ in 0..5 {
-            history.judge(&config, &mut rng, at(0), CRASH);
+            history.judge(&rules, &mut rng, at(0), CRASH);
         }
         assert_eq!(
-            history.judge(&config, &mut rng, at(20), STABLE),
+            history.judge(&rules, &mut rng, at(20), STABLE),
             Verdict::Restart {
                 after: Duration::ZERO
             }
         );
-        let Verdict::Restart { after } = history.judge(&config, &mut rng, at(21), CRASH) else {
+        let Verdict::Restart { after } = history.judge(&rules, &mut rng, at(21), CRASH) else {
             panic!("a single crash is no crash loop");
         };
         assert!((80..=120).contains(&after.as_millis()), "{after:?}");
@@ -216,25 +172,25 @@ mod tests {
 
     #[test]
     fn only_more_ends_than_allowed_within_the_window_are_a_crash_loop() {
-        let config = SupervisorConfig {
-            max_restarts: 2,
-            ..SupervisorConfig::default()
+        let rules = Supervision {
+            max_restarts: Some(2),
+            ..Supervision::default()
         };
         let mut rng = fastrand::Rng::with_seed(1);
         let mut history = History::default();
         for second in [0, 30, 61, 91] {
-            let verdict = history.judge(&config, &mut rng, at(second), CRASH);
+            let verdict = history.judge(&rules, &mut rng, at(second), CRASH);
             assert!(matches!(verdict, Verdict::Restart { .. }), "at {second} s");
         }
-        let verdict = history.judge(&config, &mut rng, at(92), STABLE);
+        let verdict = history.judge(&rules, &mut rng, at(92), STABLE);
         assert!(matches!(verdict, Verdict::Restart { .. }));
-        let verdict = history.judge(&config, &mut rng, at(93), CRASH);
+        let verdict = history.judge(&rules, &mut rng, at(93), CRASH);
         assert_eq!(verdict, Verdict::Failed(SlotFailure::CrashLoop));
     }
 
     #[test]
     fn the_default_limit_is_reached_by_a_worker_that_dies_within_800_ms() {
-        let config = SupervisorConfig::default();
+        let rules = Supervision::default();
         for seed in 0..100 {
             let mut rng = fastrand::Rng::with_seed(seed);
             let mut history = History::default();
@@ -247,7 +203,7 @@ mod tests {
             let verdict = loop {
                 spawns += 1;
                 now = now.after(ending.uptime);
-                match history.judge(&config, &mut rng, now, ending) {
+                match history.judge(&rules, &mut rng, now, ending) {
                     Verdict::Restart { after } if spawns < 100 => now = now.after(after),
                     verdict => break verdict,
                 }
@@ -265,17 +221,17 @@ mod tests {
         };
         let never = Verdict::Failed(SlotFailure::NeverRestarted);
         for (restart, after_done, after_crash) in [
-            (RestartPolicy::Always, None, None),
-            (RestartPolicy::OnFailure, Some(Verdict::Finished), None),
-            (RestartPolicy::Never, Some(Verdict::Finished), Some(never)),
+            (Restart::Always, None, None),
+            (Restart::OnFailure, Some(Verdict::Finished), None),
+            (Restart::Never, Some(Verdict::Finished), Some(never)),
         ] {
-            let config = SupervisorConfig {
+            let rules = Supervision {
                 restart,
-                ..SupervisorConfig::default()
+                ..Supervision::default()
             };
             for (ending, expected) in [(done, after_done), (CRASH, after_crash)] {
                 let mut rng = fastrand::Rng::with_seed(1);
-                let verdict = History::default().judge(&config, &mut rng, at(0), ending);
+                let verdict = History::default().judge(&rules, &mut rng, at(0), ending);
                 match expected {
                     Some(expected) => assert_eq!(verdict, expected, "{restart:?}"),
                     None => assert!(matches!(verdict, Verdict::Restart { .. }), "{restart:?}"),

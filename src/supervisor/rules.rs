@@ -9,8 +9,8 @@ use std::time::Duration;
 use self::fleet::{Fleet, config, kill, pid, policy, reap, spawn, stop, worker};
 use super::action::{Action, ExitReason, Notice, ReadySign, SlotFailure, Verdict};
 use super::event::{Event, ExitCause, SpawnFailure, StopKind};
-use super::policy::{RestartPolicy, SupervisorConfig};
 use super::slot::{SlotState, SlotStatus};
+use crate::config::Restart;
 
 const KILLED: ExitCause = ExitCause::Signal {
     number: 9,
@@ -165,10 +165,9 @@ fn a_crash_loop_fails_its_slot_and_the_others_go_on() {
 
 #[test]
 fn crash_loops_in_all_slots_end_the_master_with_69() {
-    let mut fleet = Fleet::running(SupervisorConfig {
-        max_restarts: 0,
-        ..config(2)
-    });
+    let mut config = config(2);
+    config.rules.max_restarts = Some(0);
+    let mut fleet = Fleet::running(config);
     fleet.dies(worker(0, 1), KILLED);
     fleet.closed(worker(1, 2));
     let end = fleet.exited(worker(1, 2), ExitCause::Code(0));
@@ -178,7 +177,7 @@ fn crash_loops_in_all_slots_end_the_master_with_69() {
 
 #[test]
 fn all_work_done_ends_the_master_with_0() {
-    let mut fleet = Fleet::running(policy(2, RestartPolicy::OnFailure));
+    let mut fleet = Fleet::running(policy(2, Restart::OnFailure));
     assert_eq!(
         fleet.dies(worker(0, 1), ExitCause::Code(0)),
         Verdict::Finished
@@ -191,7 +190,7 @@ fn all_work_done_ends_the_master_with_0() {
 
 #[test]
 fn a_failure_that_is_never_repeated_ends_the_master_with_1() {
-    let mut fleet = Fleet::running(policy(2, RestartPolicy::Never));
+    let mut fleet = Fleet::running(policy(2, Restart::Never));
     let failed = Verdict::Failed(SlotFailure::NeverRestarted);
     assert_eq!(fleet.dies(worker(0, 1), ExitCause::Code(3)), failed);
     fleet.closed(worker(1, 2));

@@ -14,8 +14,9 @@ use self::watch::Watch;
 use self::world::World;
 use super::action::Action;
 use super::event::{Event, StopKind};
-use super::policy::{RestartPolicy, SupervisorConfig};
+use super::policy::SupervisorConfig;
 use super::state::Supervisor;
+use crate::config::{Restart, Supervision};
 use crate::time::Millis;
 
 const SEEDS: u64 = 300;
@@ -93,22 +94,22 @@ fn simulate(seed: u64) -> (u64, u64) {
 fn any_config(rng: &mut fastrand::Rng) -> SupervisorConfig {
     let mut config = SupervisorConfig {
         slots: [0, 1, 1, 2, 3, 4, 6, 9][rng.usize(0..8)],
-        ..SupervisorConfig::default()
+        rules: Supervision::default(),
     };
-    config.restart = match rng.u8(0..10) {
-        0 => RestartPolicy::Never,
-        1 => RestartPolicy::OnFailure,
-        _ => RestartPolicy::Always,
+    config.rules.restart = match rng.u8(0..10) {
+        0 => Restart::Never,
+        1 => Restart::OnFailure,
+        _ => Restart::Always,
     };
     if rng.bool() {
         let ms = |rng: &mut fastrand::Rng, most| Duration::from_millis(rng.u64(0..=most));
-        config.backoff_min = ms(rng, 1_000);
-        config.backoff_max = ms(rng, 20_000);
-        config.stable_after = ms(rng, 20_000);
-        config.max_restarts = rng.u32(0..=100);
-        config.restart_window = ms(rng, 120_000);
-        config.stop_timeout = ms(rng, 30_000);
-        config.ready_after = ms(rng, 5_000);
+        config.rules.backoff_min = ms(rng, 1_000);
+        config.rules.backoff_max = ms(rng, 20_000);
+        config.rules.stable_after = ms(rng, 20_000);
+        config.rules.max_restarts = rng.bool().then(|| rng.u32(0..=100));
+        config.rules.restart_window = ms(rng, 120_000);
+        config.rules.stop_timeout = ms(rng, 30_000);
+        config.rules.ready_after = ms(rng, 5_000);
     }
     config
 }

@@ -134,7 +134,7 @@ impl Place {
         );
         if matches!(self.occupancy, Occupancy::Failed(SlotFailure::CrashLoop)) {
             assert!(
-                self.history.is_crash_loop(config),
+                self.history.is_crash_loop(&config.rules),
                 "slot {slot} was given up too early"
             );
         }

@@ -27,11 +27,12 @@ use crate::time::Millis;
 /// ```
 /// use memstore_cluster::supervisor::action::Action;
 /// use memstore_cluster::supervisor::event::Event;
+/// use memstore_cluster::config::Supervision;
 /// use memstore_cluster::supervisor::policy::SupervisorConfig;
 /// use memstore_cluster::supervisor::state::Supervisor;
 /// use memstore_cluster::time::Millis;
 ///
-/// let config = SupervisorConfig { slots: 2, ..SupervisorConfig::default() };
+/// let config = SupervisorConfig { slots: 2, rules: Supervision::default() };
 /// let mut supervisor = Supervisor::new(config, 42);
 /// let mut actions = Vec::new();
 /// supervisor.handle(Millis::ZERO, Event::Start, &mut actions);
@@ -109,7 +110,7 @@ impl Supervisor {
                 self.spawn_failed(now, worker, failure, actions);
             }
             Event::Spawned { worker, pid } => {
-                let ready_at = now.after(self.config.ready_after);
+                let ready_at = now.after(self.config.rules.ready_after);
                 self.tell(now, worker, actions, |worker, actions| {
                     worker.spawned(now, pid, ready_at, actions)
                 });
@@ -190,7 +191,7 @@ impl Supervisor {
                 .filter(|place| place.is_occupied())
                 .count(),
         }));
-        let kill_at = now.after(self.config.stop_timeout);
+        let kill_at = now.after(self.config.rules.stop_timeout);
         for place in &mut self.slots {
             match &mut place.occupancy {
                 Occupancy::Waiting { .. } => place.occupancy = Occupancy::Vacant,
@@ -286,7 +287,7 @@ impl Supervisor {
         let place = &mut self.slots[index];
         let verdict = if self.phase == Phase::Running {
             let history = &mut place.history;
-            history.judge(&self.config, &mut self.rng, now, ending)
+            history.judge(&self.config.rules, &mut self.rng, now, ending)
         } else {
             Verdict::Stopped
         };

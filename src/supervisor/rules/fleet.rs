@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use crate::config::{Restart, Supervision};
 use crate::supervisor::action::{Action, Notice, Verdict, WorkerSignal};
 use crate::supervisor::event::{
     Event, ExitCause, Generation, Incarnation, Slot, SpawnFailure, WorkerId,
 };
-use crate::supervisor::policy::{RestartPolicy, SupervisorConfig};
+use crate::supervisor::policy::SupervisorConfig;
 use crate::supervisor::slot::SlotStatus;
 use crate::supervisor::state::Supervisor;
 use crate::time::Millis;
@@ -104,15 +105,14 @@ impl Fleet {
 pub(super) fn config(slots: u16) -> SupervisorConfig {
     SupervisorConfig {
         slots,
-        ..SupervisorConfig::default()
+        rules: Supervision::default(),
     }
 }
 
-pub(super) fn policy(slots: u16, restart: RestartPolicy) -> SupervisorConfig {
-    SupervisorConfig {
-        restart,
-        ..config(slots)
-    }
+pub(super) fn policy(slots: u16, restart: Restart) -> SupervisorConfig {
+    let mut config = config(slots);
+    config.rules.restart = restart;
+    config
 }
 
 pub(super) fn worker(slot: u16, incarnation: u64) -> WorkerId {

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use super::END_WITHIN;
 use super::world::{Member, World};
+use crate::config::Restart;
 use crate::supervisor::action::{Action, ExitReason, Notice, SlotFailure, Verdict, WorkerSignal};
 use crate::supervisor::event::{Event, Incarnation, Slot, SpawnFailure, StopKind, WorkerId};
-use crate::supervisor::policy::{RestartPolicy, SupervisorConfig, backoff};
+use crate::supervisor::policy::{SupervisorConfig, backoff};
 use crate::supervisor::slot::SlotState;
 use crate::supervisor::state::Supervisor;
 use crate::time::Millis;
@@ -160,7 +161,7 @@ impl Watch {
 
     /// Whether a worker that runs may be killed.
     fn may_kill(&self, now: Millis) -> bool {
-        let is_late = |since: Millis| since.after(self.config.stop_timeout) <= now;
+        let is_late = |since: Millis| since.after(self.config.rules.stop_timeout) <= now;
         self.must_kill || self.stopped_at.is_some_and(is_late)
     }
 
@@ -188,15 +189,16 @@ impl Watch {
         // In any window: the restarts that are borne, the start, and what followed good runs.
         let config = &self.config;
         past.spawns.push_back(now);
-        while now.since(past.spawns[0]) > config.restart_window {
+        while now.since(past.spawns[0]) > config.rules.restart_window {
             past.spawns.pop_front();
         }
         let good_runs = config
+            .rules
             .restart_window
             .as_millis()
-            .checked_div(config.stable_after.as_millis());
-        if let Some(good_runs) = good_runs {
-            let most = u128::from(config.max_restarts) + good_runs + 2;
+            .checked_div(config.rules.stable_after.as_millis());
+        if let (Some(good_runs), Some(borne)) = (good_runs, config.rules.max_restarts) {
+            let most = u128::from(borne) + good_runs + 2;
             assert!(past.spawns.len() as u128 <= most, "a respawn storm");
         }
     }
@@ -217,7 +219,7 @@ impl Watch {
         };
         let past = self.slots.get_mut(&worker.slot).unwrap();
         match verdict {
-            Verdict::Restart { after } if uptime >= self.config.stable_after => {
+            Verdict::Restart { after } if uptime >= self.config.rules.stable_after => {
                 assert_eq!(
                     after,
                     Duration::ZERO,
@@ -229,7 +231,7 @@ impl Watch {
             }
             Verdict::Restart { after } => {
                 past.streak += 1;
-                let base = backoff(&self.config, past.streak);
+                let base = backoff(&self.config.rules, past.streak);
                 assert!(base >= past.delay, "the delay shrinks without a good run");
                 past.delay = base;
                 let spread = after.abs_diff(base);
@@ -237,11 +239,11 @@ impl Watch {
                 past.not_before = Some(now.after(after));
             }
             Verdict::Finished => {
-                assert!(is_success && self.config.restart != RestartPolicy::Always);
+                assert!(is_success && self.config.rules.restart != Restart::Always);
                 past.end = Some(verdict);
             }
             Verdict::Failed(failure) => {
-                let is_never = self.config.restart == RestartPolicy::Never;
+                let is_never = self.config.rules.restart == Restart::Never;
                 assert_eq!(is_never, failure == SlotFailure::NeverRestarted);
                 past.end = Some(verdict);
             }
