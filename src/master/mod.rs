@@ -177,8 +177,8 @@ impl Master {
         }
         let mut upkeep = Upkeep::Idle;
         loop {
-            let sleep = self.sleep(now, upkeep);
-            self.reactor.poll(sleep)?;
+            let until = self.wake_at(now, upkeep);
+            self.reactor.wait(now, until)?;
             now = self.clock.now();
             self.obey(now)?;
             let mut turn = self.service.turn(now);
@@ -199,18 +199,19 @@ impl Master {
         }
     }
 
-    /// How long the loop may sleep; `None` until something happens.
-    fn sleep(&self, now: Millis, upkeep: Upkeep) -> Option<Duration> {
+    /// When the loop must turn again, if nothing happens before.
+    fn wake_at(&self, now: Millis, upkeep: Upkeep) -> Option<Millis> {
         let for_upkeep = match upkeep {
-            Upkeep::More => Some(Duration::ZERO),
-            Upkeep::Until(then) => Some(then.since(now)),
+            Upkeep::More => Some(now),
+            Upkeep::Until(then) => Some(then),
             Upkeep::Idle => None,
         };
-        let for_handles = (self.signals == Signals::Theirs).then_some(LONGEST_SLEEP);
-        let fleet = self.fleet.as_ref().and_then(Fleet::next_deadline);
-        let deadlines = [fleet, self.reactor.next_deadline()];
-        let timers = deadlines.into_iter().flatten().map(|then| then.since(now));
-        timers.chain(for_upkeep).chain(for_handles).min()
+        let is_embedded = self.signals == Signals::Theirs;
+        let for_handles = is_embedded.then(|| now.after(LONGEST_SLEEP));
+        let for_fleet = self.fleet.as_ref().and_then(Fleet::next_deadline);
+        let for_peers = self.reactor.next_deadline();
+        let all = [for_upkeep, for_handles, for_fleet, for_peers];
+        all.into_iter().flatten().min()
     }
 
     /// Signals and orders.

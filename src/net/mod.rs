@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! loop {
-//!     reactor.poll(timeout)?;
+//!     reactor.wait(now, until)?;
 //!     for signal in reactor.signals() { .. }
 //!     reactor.turn(now, &mut handler);     accepts, reads, runs requests within budgets
 //!     ..                                   timers, supervisor, upkeep of the backend
@@ -21,6 +21,7 @@
 //! change once and never again.
 
 mod accept;
+mod alarm;
 mod buffer;
 mod connection;
 mod counters;

@@ -21,6 +21,7 @@ use mio::net::UnixStream;
 use mio::{Events, Interest, Poll};
 
 use super::accept::Reserve;
+use super::alarm::Alarm;
 use super::buffer::Pool;
 use super::connection::{BYTES_PER_TURN, Connection, REQUESTS_PER_TURN, Turn};
 use super::counters::Counters;
@@ -68,6 +69,7 @@ pub(crate) struct Reactor<T> {
     poll: Poll,
     events: Events,
     waker: Waker,
+    alarm: Alarm,
     signals: Option<Signals>,
     signalled: bool,
     acceptors: Vec<Acceptor>,
@@ -102,11 +104,14 @@ impl Waker {
 impl<T> Reactor<T> {
     pub(crate) fn new(limits: Limits) -> io::Result<Self> {
         let poll = Poll::new()?;
+        let alarm = Alarm::new()?;
+        alarm.register(poll.registry(), Source::Alarm.token())?;
         let waker = mio::Waker::new(poll.registry(), Source::Waker.token())?;
         Ok(Self {
             poll,
             events: Events::with_capacity(EVENTS),
             waker: Waker(Arc::new(waker)),
+            alarm,
             signals: None,
             signalled: false,
             acceptors: Vec::new(),
@@ -207,9 +212,21 @@ impl<T> Reactor<T> {
         self.deadlines.next()
     }
 
-    /// Waits for something to happen, at most so long; not at all while there is something to do.
-    /// A signal may end it early.
-    pub(crate) fn poll(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+    /// Waits for something to happen, at the longest until this time; not at all while there is
+    /// something to do. It may end early.
+    pub(crate) fn wait(&mut self, now: Millis, until: Option<Millis>) -> io::Result<()> {
+        match until {
+            Some(at) if at <= now => self.poll(Some(Duration::ZERO)),
+            Some(at) => {
+                self.alarm.ring_by(now, at)?;
+                self.poll(None)
+            }
+            None => self.poll(None),
+        }
+    }
+
+    /// Waits at most so long.
+    fn poll(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         let timeout = if self.has_work() {
             Some(Duration::ZERO)
         } else if self.acceptors.iter().any(|acceptor| acceptor.stalled) {
@@ -240,6 +257,7 @@ impl<T> Reactor<T> {
             match Source::of(event.token()) {
                 Source::Waker => {}
                 Source::Signals => self.signalled = true,
+                Source::Alarm => self.alarm.rang(),
                 Source::Listener(number) => {
                     let number = usize::try_from(number).unwrap_or(usize::MAX);
                     if let Some(acceptor) = self.acceptors.get_mut(number) {

@@ -102,18 +102,21 @@ pub(super) enum Source {
     Waker,
     /// The pipe that signals wake the loop through.
     Signals,
+    /// The timer.
+    Alarm,
     /// The listener with this number.
     Listener(u32),
     Connection(ConnectionId),
 }
 
 impl Source {
-    const FIRST_LISTENER: u32 = 2;
+    const FIRST_LISTENER: u32 = 3;
 
     pub(super) fn token(self) -> Token {
         let (generation, index) = match self {
             Self::Waker => (0, 0),
             Self::Signals => (0, 1),
+            Self::Alarm => (0, 2),
             Self::Listener(number) => (0, Self::FIRST_LISTENER + number),
             Self::Connection(id) => (id.generation, id.index),
         };
@@ -125,6 +128,7 @@ impl Source {
         match LAYOUT.unpack(token.0 as u64) {
             (0, 0) => Self::Waker,
             (0, 1) => Self::Signals,
+            (0, 2) => Self::Alarm,
             (0, index) => Self::Listener(index - Self::FIRST_LISTENER),
             (generation, index) => Self::Connection(ConnectionId { generation, index }),
         }
@@ -142,6 +146,7 @@ mod tests {
         for source in [
             Source::Waker,
             Source::Signals,
+            Source::Alarm,
             Source::Listener(0),
             Source::Listener(3),
             Source::Connection(id),
