@@ -158,7 +158,7 @@ impl Links {
             Ok(result) => return Ok(result),
             Err(failed) => failed,
         };
-        let deadline = Instant::now() + timeout;
+        let deadline = client::after(Instant::now(), timeout);
         loop {
             match failed {
                 CallError::Failed(error) => return Err(error),
@@ -182,7 +182,7 @@ impl Links {
 
     /// Asks many things, each as [`call`](Self::call) would.
     pub(crate) fn run(&self, pipeline: &Pipeline<'_>, timeout: Duration) -> Vec<Result<Answer>> {
-        let deadline = Instant::now() + timeout;
+        let deadline = client::after(Instant::now(), timeout);
         let one = |request| self.call(request, timeout, |reply| Answer::read(request, reply));
         let link = self.current();
         let Link::Remote(connection) = &*link else {
