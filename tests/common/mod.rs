@@ -98,7 +98,12 @@ impl Lines {
                 return found;
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "in vain: {what}; so far: {lines:#?}");
+            if left.is_zero() {
+                let so_far = lines.clone();
+                // Whoever drops the program wants to read them too.
+                drop(lines);
+                panic!("in vain: {what}; so far: {so_far:#?}");
+            }
             lines = news
                 .wait_timeout(lines, left)
                 .expect("no test panics in here")
