@@ -14,24 +14,30 @@ use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, Once, PoisonError};
 
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::sys::socket::{SockType, getsockopt, sockopt};
 
 /// The numbers that have an owner already.
 static TAKEN: Mutex<BTreeSet<RawFd>> = Mutex::new(BTreeSet::new());
 
-/// Becomes the owner of a descriptor that this process was started with. It is close-on-exec from
-/// here on, so that what this process starts does not hold it open.
+/// Becomes the owner of a stream socket that this process was started with. It is close-on-exec
+/// from here on, so that what this process starts does not hold it open.
 ///
 /// # Errors
-/// The number names nothing, or (`AlreadyExists`) has become somebody's before.
+/// The number names nothing or something else, which is left alone: the environment may tell lies.
+/// Or (`AlreadyExists`) it has become somebody's before.
 pub(crate) fn take_inherited(fd: RawFd) -> io::Result<OwnedFd> {
     let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
     if taken.contains(&fd) {
         return Err(io::ErrorKind::AlreadyExists.into());
     }
-    // SAFETY: the borrow ends with the next statement, in which the kernel itself tells whether
-    // the number is open.
+    // SAFETY: the borrow ends before anything is closed, and the kernel itself tells in its first
+    // use whether the number is open.
     let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
+    if getsockopt(&borrowed, sockopt::SockType)? != SockType::Stream {
+        return Err(Errno::EPROTOTYPE.into());
+    }
     fcntl(borrowed, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
     taken.insert(fd);
     // SAFETY: the number is open (just checked); it was handed to this process at its start by
@@ -93,6 +99,22 @@ mod tests {
     fn a_number_that_names_nothing_is_refused() {
         let error = take_inherited(1_000_000).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::EBADF));
+    }
+
+    #[test]
+    fn what_is_no_stream_socket_is_left_alone() {
+        let file = std::fs::File::open("/dev/null").unwrap();
+        let datagrams = std::os::unix::net::UnixDatagram::unbound().unwrap();
+        for (fd, errno) in [
+            (file.as_raw_fd(), libc::ENOTSOCK),
+            (datagrams.as_raw_fd(), libc::EPROTOTYPE),
+        ] {
+            for _ in 0..2 {
+                let error = take_inherited(fd).unwrap_err();
+                assert_eq!(error.raw_os_error(), Some(errno));
+            }
+        }
+        file.metadata().unwrap();
     }
 
     #[test]

@@ -249,7 +249,7 @@ pub(super) fn halted(halt: &Halt, end: usize, request: &Request<'_>, start: Inst
 }
 
 /// `timeout` after `start`, or a year where that is more than the clock can tell.
-pub(super) fn after(start: Instant, timeout: Duration) -> Instant {
+pub(crate) fn after(start: Instant, timeout: Duration) -> Instant {
     const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
     start + timeout.min(YEAR)
 }

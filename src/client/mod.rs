@@ -20,6 +20,7 @@ mod socket;
 #[cfg(test)]
 pub(crate) mod testing;
 
+pub(crate) use connection::after;
 pub use connection::{ConnectOptions, Connection};
 pub(crate) use error::refusal;
 pub use error::{Broken, CallError};

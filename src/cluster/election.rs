@@ -48,7 +48,7 @@ pub(super) fn connect(options: &Options, deadline: Instant) -> Result<Link> {
 #[cfg(feature = "cli")]
 pub(super) fn connect_now(options: &Options) -> Result<Link> {
     let path = options.socket_path()?;
-    let deadline = Instant::now() + options.timeout;
+    let deadline = crate::client::after(Instant::now(), options.timeout);
     try_connect(options, &path, deadline)?.map_err(|source| Error::Unreachable { path, source })
 }
 

@@ -50,12 +50,13 @@ pub(super) fn connection(fd: RawFd, options: &Options) -> Result<Arc<Connection>
 
 /// Becomes the owner of the channel with this number.
 fn channel(fd: RawFd) -> Result<OwnedFd> {
-    sys::take_inherited(fd).map_err(|source| {
-        Error::Config(format!(
-            "MEMSTORE_FD={fd} does not name an open descriptor ({source}): this process did not \
-         inherit its worker's channel. Connect by the path in MEMSTORE_SOCK instead, and unset \
-         MEMSTORE_FD"
-        ))
+    sys::take_inherited(fd).map_err(|source| match source.kind() {
+        // It was a channel; the connection over it came to nothing.
+        io::ErrorKind::AlreadyExists => Error::MasterGone,
+        _ => Error::Config(format!(
+            "MEMSTORE_FD={fd} is no channel to a master ({source}): this process did not inherit \
+             its worker's. Connect by the path in MEMSTORE_SOCK instead, and unset MEMSTORE_FD"
+        )),
     })
 }
 
@@ -75,7 +76,7 @@ pub(super) fn listeners() -> Result<Vec<Listener>> {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => {
                 return Err(Error::Config(format!(
-                    "LISTEN_FDS={count}, but descriptor {fd} is not open: {error}"
+                    "LISTEN_FDS={count}, but descriptor {fd} is no listening socket: {error}"
                 )));
             }
         }

@@ -158,7 +158,7 @@ impl Links {
             Ok(result) => return Ok(result),
             Err(failed) => failed,
         };
-        let deadline = Instant::now() + timeout;
+        let deadline = client::after(Instant::now(), timeout);
         loop {
             match failed {
                 CallError::Failed(error) => return Err(error),
@@ -182,7 +182,7 @@ impl Links {
 
     /// Asks many things, each as [`call`](Self::call) would.
     pub(crate) fn run(&self, pipeline: &Pipeline<'_>, timeout: Duration) -> Vec<Result<Answer>> {
-        let deadline = Instant::now() + timeout;
+        let deadline = client::after(Instant::now(), timeout);
         let one = |request| self.call(request, timeout, |reply| Answer::read(request, reply));
         let link = self.current();
         let Link::Remote(connection) = &*link else {
@@ -232,6 +232,7 @@ impl Links {
         }
         *relinking = true;
         drop(relinking);
+        let _done = Relinking(self);
         let made = match self.plan {
             Plan::Connect => election::connect(&self.options, deadline),
             Plan::ConnectOrServe => election::connect_or_serve(&self.options, deadline),
@@ -242,8 +243,6 @@ impl Links {
             let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
             *current = Arc::clone(link);
         }
-        *self.lock_relinking() = false;
-        self.relinked.notify_all();
         made
     }
 
@@ -261,6 +260,17 @@ impl Links {
             },
             Err(error) => error,
         }
+    }
+}
+
+/// Somebody is making a new link. Its end, also by a panic of the backend's source, lets the others
+/// go on.
+struct Relinking<'l>(&'l Links);
+
+impl Drop for Relinking<'_> {
+    fn drop(&mut self) {
+        *self.0.lock_relinking() = false;
+        self.0.relinked.notify_all();
     }
 }
 

@@ -13,6 +13,7 @@ use super::link::{Link, Links, Local};
 use super::store::Store;
 use super::{election, inherited};
 use crate::backend::{Backend, MemoryBackend};
+use crate::client;
 use crate::config::{Limits, Standalone};
 use crate::error::{Error, Result};
 use crate::net;
@@ -174,7 +175,7 @@ impl Options {
     /// [`Source`] returns.
     pub fn create(self) -> Result<Store> {
         let plan = self.plan(&Surroundings::here())?;
-        let deadline = Instant::now() + self.patience;
+        let deadline = client::after(Instant::now(), self.patience);
         let link = match plan {
             Plan::Standalone => Link::Local(Local::standalone(&self)?),
             Plan::Serve => election::serve(&self)?,

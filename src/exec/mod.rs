@@ -8,6 +8,7 @@
 mod conversation;
 
 use std::borrow::Cow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pub use conversation::{Conversation, Host, Next, Origin};
 
@@ -31,7 +32,14 @@ pub fn execute<'b>(
     limits: &Limits,
     request: &Request<'_>,
 ) -> Reply<'b> {
-    answer(backend, now, limits, request).unwrap_or_else(Reply::Error)
+    // One master serves everybody, so a backend that panics fails the request and no more. In what
+    // state that leaves it is its own concern.
+    let backend = AssertUnwindSafe(backend);
+    match catch_unwind(move || answer({ backend }.0, now, limits, request)) {
+        Ok(Ok(reply)) => reply,
+        Ok(Err(failure)) => Reply::Error(failure),
+        Err(_) => Reply::Error(failure(ErrorCode::Backend, "it panicked")),
+    }
 }
 
 fn answer<'b>(

@@ -1,6 +1,10 @@
 //! What the process tests share: real programs in a folder of their own, ended when dropped.
 
-#![allow(dead_code, reason = "each test program uses its part")]
+#![allow(dead_code, unreachable_pub, reason = "each test program uses its part")]
+
+pub mod ended;
+pub mod parts;
+pub mod proxy;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -29,7 +33,11 @@ pub fn binary() -> &'static Path {
 pub fn example(name: &str) -> PathBuf {
     let folder = binary().parent().expect("the binary is in a folder");
     let path = folder.join("examples").join(name);
-    assert!(path.exists(), "{} was not built: run `cargo build --examples`", path.display());
+    assert!(
+        path.exists(),
+        "{} was not built: run `cargo build --examples`",
+        path.display()
+    );
     path
 }
 
@@ -90,14 +98,24 @@ impl Lines {
                 return found;
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "in vain: {what}; so far: {lines:#?}");
-            lines = news.wait_timeout(lines, left).expect("no test panics in here").0;
+            if left.is_zero() {
+                let so_far = lines.clone();
+                // Whoever drops the program wants to read them too.
+                drop(lines);
+                panic!("in vain: {what}; so far: {so_far:#?}");
+            }
+            lines = news
+                .wait_timeout(lines, left)
+                .expect("no test panics in here")
+                .0;
         }
     }
 
     /// Waits for a line that contains `text`.
     pub fn until_contains(&self, text: &str) -> String {
-        self.until(text, |lines| lines.iter().find(|line| line.contains(text)).cloned())
+        self.until(text, |lines| {
+            lines.iter().find(|line| line.contains(text)).cloned()
+        })
     }
 }
 
@@ -112,7 +130,11 @@ impl Running {
         let mut child = command.spawn().expect("the program starts");
         let stdout = Lines::collect(child.stdout.take().expect("it is piped"));
         let stderr = Lines::collect(child.stderr.take().expect("it is piped"));
-        Self { child, stdout, stderr }
+        Self {
+            child,
+            stdout,
+            stderr,
+        }
     }
 
     pub fn stdout(&self) -> &Lines {
@@ -163,13 +185,19 @@ pub fn pid(pid: u32) -> Pid {
 
 /// `memstore-cluster …` without what the environment of the tests may say to it.
 pub fn memstore<I: AsRef<OsStr>>(args: impl IntoIterator<Item = I>) -> Command {
-    let mut command = Command::new(binary());
+    let mut command = clean(binary());
+    command.args(args);
+    command
+}
+
+/// A program without what the environment of the tests may say to it.
+pub fn clean(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("MEMSTORE_") {
             command.env_remove(name);
         }
     }
-    command.args(args);
     command
 }
 
@@ -186,8 +214,12 @@ pub fn connect(sock: &Path) -> Store {
 
 /// Whether a process is there and no zombie.
 pub fn is_alive(pid: u32) -> bool {
-    fs::read_to_string(format!("/proc/{pid}/stat"))
-        .is_ok_and(|stat| !stat.rsplit(')').next().is_some_and(|rest| rest.starts_with(" Z")))
+    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
+        !stat
+            .rsplit(')')
+            .next()
+            .is_some_and(|rest| rest.starts_with(" Z"))
+    })
 }
 
 /// How many descriptors a process has open.
@@ -197,9 +229,16 @@ pub fn open_fds(pid: u32) -> usize {
 
 /// The children of a process, zombies included.
 pub fn children(pid: u32) -> Vec<u32> {
-    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let tasks = fs::read_dir(format!("/proc/{pid}/task"))
+        .into_iter()
+        .flatten()
+        .flatten();
     tasks
         .filter_map(|task| fs::read_to_string(task.path().join("children")).ok())
-        .flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<u32>>())
+        .flat_map(|list| {
+            list.split_whitespace()
+                .filter_map(|pid| pid.parse().ok())
+                .collect::<Vec<u32>>()
+        })
         .collect()
 }
