@@ -1,6 +1,7 @@
 //! Backends of a user's own, in every role: what they lack is told, what they break is theirs.
 
 #![cfg(feature = "cli")]
+#![allow(clippy::print_stderr, reason = "a failure says in which role it was")]
 #![allow(clippy::unwrap_used, reason = "helpers may panic as the tests do")]
 
 mod common;
