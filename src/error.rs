@@ -4,6 +4,7 @@
 //! messages say what was attempted, on what, and what to do where that is not obvious. Match on
 //! the variant, never on the text.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -88,9 +89,9 @@ pub enum Error {
         /// The master's process, where it is known.
         pid: Option<u32>,
     },
-    /// One side could not prove that it knows the secret.
+    /// One side could not prove that it knows the secret, or the master does not let this user in.
     #[error("authentication failed: {0}")]
-    Authentication(&'static str),
+    Authentication(Cow<'static, str>),
     /// The peer does not speak this protocol, or not this version of it.
     #[error("protocol error: {0}")]
     Protocol(String),

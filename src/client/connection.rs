@@ -82,9 +82,9 @@ impl Connection {
     /// Connects to the master that serves the socket at `path`: one attempt, until `deadline`.
     ///
     /// # Errors
-    /// [`Error::Unreachable`] if nobody serves it or it goes away meanwhile (worth another
-    /// attempt), [`Error::Authentication`] if one side cannot prove the secret,
-    /// [`Error::Timeout`] and [`Error::Protocol`] as above, [`Error::Config`] for a path that no
+    /// [`Error::Unreachable`] if nobody serves it, it goes away meanwhile or it has as many
+    /// connections as it takes (worth another attempt), [`Error::Authentication`] if one side
+    /// cannot prove the secret or the master does not let this user in, [`Error::Timeout`] and [`Error::Protocol`] as above, [`Error::Config`] for a path that no
     /// socket can have.
     pub fn to_path(path: &Path, options: &ConnectOptions, deadline: Instant) -> Result<Self> {
         let socket = Socket::connect(path, deadline)?;
@@ -228,6 +228,9 @@ impl CallError {
             Self::Failed(error) => error,
             Self::NotSent(Broken::Protocol(message)) | Self::Lost(Broken::Protocol(message)) => {
                 Error::Protocol(message)
+            }
+            Self::NotSent(Broken::Refused(message)) | Self::Lost(Broken::Refused(message)) => {
+                Error::Authentication(message.into())
             }
             Self::NotSent(broken) | Self::Lost(broken) => gone(broken),
         }

@@ -24,6 +24,12 @@ pub enum Broken {
     /// The other end does not keep to the protocol, or says that we do not.
     #[error("{0}")]
     Protocol(String),
+    /// The master does not let this process in.
+    #[error("{0}")]
+    Refused(String),
+    /// The master has as many connections as it takes, for now.
+    #[error("{0}")]
+    Full(String),
     /// The other end took part of a request and not the rest in time.
     #[error("a request could not be written whole in its time")]
     Stalled,
@@ -68,6 +74,7 @@ impl CallError {
             Self::Failed(error) => error,
             Self::Lost(_) => Error::OutcomeUnknown { operation },
             Self::NotSent(Broken::Protocol(message)) => Error::Protocol(message),
+            Self::NotSent(Broken::Refused(message)) => Error::Authentication(message.into()),
             Self::NotSent(_) => Error::MasterGone,
         }
     }
@@ -114,8 +121,12 @@ pub(crate) fn refusal(
         (ErrorCode::Unsupported | ErrorCode::UnknownOp, ..) => Error::Unsupported { operation },
         (ErrorCode::OutOfMemory, ..) => Error::OutOfMemory,
         (ErrorCode::Busy, ..) => Error::Busy,
-        (ErrorCode::AuthRequired, ..) => Error::Authentication("the master asks for it first"),
-        (ErrorCode::AuthFailed, ..) => Error::Authentication("the secret is not the master's"),
+        (ErrorCode::AuthRequired, ..) => {
+            Error::Authentication("the master asks for it first".into())
+        }
+        (ErrorCode::AuthFailed, ..) => {
+            Error::Authentication("the secret is not the master's".into())
+        }
         (ErrorCode::Backend, ..) => Error::Backend(message),
         (ErrorCode::Timeout, ..) => Error::Timeout {
             operation,

@@ -20,7 +20,7 @@ use super::input::{Dry, Input, KEEP};
 use super::slots::{Sent, State, Stray, Wants};
 use super::socket::Socket;
 use crate::protocol::frame::{self, Frame};
-use crate::protocol::{Reply, codec};
+use crate::protocol::{ErrorCode, Reply, codec};
 use crate::sys;
 
 /// Appends requests to the buffer, with consecutive ids from the given one on.
@@ -146,7 +146,12 @@ impl Exchange {
 fn complaint(frame: Frame<'_>) -> Option<Broken> {
     match codec::read_reply(frame) {
         Ok(Reply::Error(failure)) if frame.header.id == 0 => {
-            Some(Broken::Protocol(failure.message.into_owned()))
+            let message = failure.message.into_owned();
+            Some(match failure.code {
+                ErrorCode::AuthRequired | ErrorCode::AuthFailed => Broken::Refused(message),
+                ErrorCode::Busy => Broken::Full(message),
+                _ => Broken::Protocol(message),
+            })
         }
         _ => None,
     }
@@ -220,6 +225,7 @@ impl<'e> Seat<'e> {
                     self.wait_for_room(deadline, sink)?;
                 }
                 Err(error) => {
+                    self.hear_last_words(sink)?;
                     // Replies that are underway can still be read.
                     let broken = Broken::from(error);
                     self.exchange.lock().refuse(broken.clone());
@@ -228,6 +234,18 @@ impl<'e> Seat<'e> {
             }
         }
         Ok(())
+    }
+
+    /// Fails with what the master said before it closed the connection, if it said why and nobody
+    /// else is reading.
+    fn hear_last_words(&mut self, sink: &mut Sink<'_>) -> Result<(), Cause> {
+        let mail = self.take_input(&mut self.exchange.lock());
+        self.open(&mail, sink)?;
+        if let Some(input) = &mut self.input {
+            // What it fails with is told already.
+            let _ = input.fill_now(&self.exchange.socket);
+        }
+        self.sort(sink)
     }
 
     /// Waits until there may be room to write, and reads meanwhile.

@@ -1,5 +1,6 @@
 //! How a connection starts: hello, a proof where the master asks for one, and its welcome.
 
+use std::borrow::Cow;
 use std::io;
 use std::process;
 use std::time::Instant;
@@ -37,7 +38,9 @@ pub(super) const STRANGER: Welcome = Welcome {
     proof: None,
 };
 
-const UNPROVEN: Error = Error::Authentication("the master did not prove that it knows the secret");
+const UNPROVEN: Error = Error::Authentication(Cow::Borrowed(
+    "the master did not prove that it knows the secret",
+));
 
 enum Answer {
     Welcome(Welcome),
@@ -76,9 +79,9 @@ fn prove(
     server_nonce: &Bytes32,
     deadline: Instant,
 ) -> Result<Welcome, CallError> {
-    let secret = secret.ok_or(Error::Authentication(
+    let secret = secret.ok_or(Error::Authentication(Cow::Borrowed(
         "the master asks for a secret and none is configured",
-    ))?;
+    )))?;
     let mut nonce = Bytes32::default();
     getrandom::fill(&mut nonce)
         .map_err(|error| io::Error::other(error.to_string()))
