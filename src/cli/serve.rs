@@ -16,7 +16,7 @@ pub(crate) fn serve(config: &Config) -> Result<Exit, Failure> {
     let options = master_options(config)?;
     let path = config.sock.as_deref().unwrap_or(Path::new(""));
     let mastership = Mastership::acquire(path).map_err(Error::from)?;
-    let socket = PathSocket::bind(&mastership).map_err(Error::from)?;
+    let socket = PathSocket::bind(&mastership, &options.allow_uids).map_err(Error::from)?;
     let setup = Setup {
         backend: Arc::new(Mutex::new(options.store.make()?)),
         clock: Arc::new(SystemClock::new()),

@@ -46,7 +46,7 @@ impl Launch {
         // Before anything is opened: a second master must not disturb the first.
         let socket = self.sock.as_deref().map(|path| {
             let mastership = Mastership::acquire(path)?;
-            Ok::<_, Error>(PathSocket::bind(&mastership)?)
+            Ok::<_, Error>(PathSocket::bind(&mastership, &self.options.allow_uids)?)
         });
         let socket = socket.transpose()?;
         let listeners = open_listeners(&self.addresses)?;

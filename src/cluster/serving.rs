@@ -25,7 +25,8 @@ impl Serving {
         backend: SharedBackend,
         clock: Arc<dyn Clock>,
     ) -> Result<Self> {
-        let socket = mastership.map(PathSocket::bind).transpose()?;
+        let bind = |mastership| PathSocket::bind(mastership, &options.allow_uids);
+        let socket = mastership.map(bind).transpose()?;
         let setup = Setup {
             backend,
             clock,

@@ -163,7 +163,10 @@ pub(crate) static SETTINGS: &[Setting] = &[
         value: "UID",
         shape: Shape::List,
         help: "The number of a user who may connect to the socket, besides root and the user who \
-               runs the master. Can be given more than once.",
+               runs the master. Can be given more than once. The socket then has the mode 0666 \
+               instead of 0600, and the master sends away who is not named; those users need a \
+               way into its directory, so name one with --sock: the default directory is closed \
+               to others.",
         otherwise: Some("nobody else"),
         read: |config, value| {
             config.allow_uids.push(number(value)?);

@@ -1,9 +1,10 @@
-//! The socket at a path: never open to others, never at its name before it listens.
+//! The socket at a path: never open to who is not let in, never at its name before it listens.
 //!
-//! It is bound in a fresh directory that only we can enter, made private, set to listen and then
+//! It is bound in a fresh directory that only we can enter, given its mode, set to listen and then
 //! renamed to its name; so there is no moment in which others could connect to it, no moment in
 //! which its name points at a socket that does not listen, and the umask, which belongs to the
-//! whole process, is left alone. A stale socket at the name is replaced, a live one never, nor
+//! whole process, is left alone. It is private unless other users are named who may connect; then
+//! it is them who need a way into its directory. A stale socket at the name is replaced, a live one never, nor
 //! anything that is no socket.
 
 use std::fs::{self, Permissions};
@@ -21,6 +22,13 @@ use super::place::{PlaceError, check_length, directory_of};
 const NURSERY: &str = ".XXXXXX";
 /// The name of the socket in there.
 const NEWBORN: &str = "s";
+/// The mode of the socket: connecting takes the permission to write.
+const PRIVATE: u32 = 0o600;
+/// Where some other users may connect. Permissions cannot name them, so the kernel lets everybody
+/// come and the master sends those away who are not named, before it reads a byte of them.
+const OPEN: u32 = 0o666;
+/// Who else than its owner may go through a directory.
+const OTHERS_ENTER: u32 = 0o011;
 
 /// A listening socket at the path of a [`Mastership`]. Removes its name when dropped, if the name
 /// is still its own, and lets go of the mastership only then.
@@ -42,8 +50,8 @@ impl Inode {
 }
 
 impl PathSocket {
-    /// Listens at the path of `mastership`.
-    pub(crate) fn bind(mastership: &Mastership) -> Result<Self, PlaceError> {
+    /// Listens at the path of `mastership`, for this user's processes and those of `others`.
+    pub(crate) fn bind(mastership: &Mastership, others: &[u32]) -> Result<Self, PlaceError> {
         let path = mastership.path();
         let directory = directory_of(path)?;
         check_length(path, &directory.join(NURSERY).join(NEWBORN))?;
@@ -53,7 +61,13 @@ impl PathSocket {
         let newborn = nursery.socket();
         let listener =
             UnixListener::bind(&newborn).map_err(PlaceError::io("bind a socket for", path))?;
-        fs::set_permissions(&newborn, Permissions::from_mode(0o600))
+        let mode = if others.is_empty() {
+            PRIVATE
+        } else {
+            warn_if_closed(directory);
+            OPEN
+        };
+        fs::set_permissions(&newborn, Permissions::from_mode(mode))
             .map_err(PlaceError::io("set the mode of the socket for", path))?;
         let inode = Inode::at(&newborn).map_err(PlaceError::io("look at", &newborn))?;
         fs::rename(&newborn, path).map_err(PlaceError::io("put a socket at", path))?;
@@ -77,6 +91,15 @@ impl Drop for PathSocket {
                 tracing::warn!(path = %self.path.display(), %error, "the socket was not removed");
             }
         }
+    }
+}
+
+fn warn_if_closed(directory: &Path) {
+    if fs::metadata(directory).is_ok_and(|is| is.mode() & OTHERS_ENTER == 0) {
+        tracing::warn!(
+            directory = %directory.display(),
+            "other users may connect (--allow-uid) but cannot enter the socket's directory"
+        );
     }
 }
 
@@ -154,7 +177,7 @@ mod tests {
         }
 
         fn bind(&self) -> Result<PathSocket, PlaceError> {
-            PathSocket::bind(&Mastership::acquire(&self.path)?)
+            PathSocket::bind(&Mastership::acquire(&self.path)?, &[])
         }
 
         /// What is in the directory, sorted.
@@ -180,6 +203,14 @@ mod tests {
     }
 
     #[test]
+    fn where_other_users_are_named_the_kernel_lets_them_come() {
+        let place = Place::new();
+        let mastership = Mastership::acquire(&place.path).unwrap();
+        let _socket = PathSocket::bind(&mastership, &[4_711]).unwrap();
+        assert_eq!(fs::metadata(&place.path).unwrap().mode() & 0o7777, 0o666);
+    }
+
+    #[test]
     fn a_stale_socket_is_replaced() {
         let place = Place::new();
         drop(net::UnixListener::bind(&place.path).unwrap());
@@ -200,7 +231,7 @@ mod tests {
     fn the_mastership_ends_with_its_socket_and_not_before() {
         let place = Place::new();
         let mastership = Mastership::acquire(&place.path).unwrap();
-        let socket = PathSocket::bind(&mastership).unwrap();
+        let socket = PathSocket::bind(&mastership, &[]).unwrap();
         drop(mastership);
         assert!(matches!(place.bind(), Err(PlaceError::Held { .. })));
         drop(socket);
@@ -246,7 +277,7 @@ mod tests {
         let place = Place::new();
         let long = place.directory.path().join("x".repeat(120));
         let mastership = Mastership::acquire(&long).unwrap();
-        let error = PathSocket::bind(&mastership).unwrap_err();
+        let error = PathSocket::bind(&mastership, &[]).unwrap_err();
         assert!(matches!(error, PlaceError::TooLong { .. }), "{error}");
         assert_eq!(place.names().len(), 1, "only the lock: {:?}", place.names());
     }

@@ -60,7 +60,7 @@ impl Master {
 
     fn listening(limits: Limits, path: &Path) -> Self {
         let mut master = Self::new(limits);
-        let socket = PathSocket::bind(&Mastership::acquire(path).unwrap()).unwrap();
+        let socket = PathSocket::bind(&Mastership::acquire(path).unwrap(), &[]).unwrap();
         master.reactor.listen(socket).unwrap();
         master
     }
