@@ -199,13 +199,13 @@ impl Options {
 
     /// Where the master's socket is or is to be.
     pub(crate) fn socket_path(&self) -> Result<PathBuf> {
-        if let Some(sock) = &self.sock {
-            return Ok(sock.clone());
-        }
-        if let Some(sock) = env::var_os("MEMSTORE_SOCK").filter(|sock| !sock.is_empty()) {
-            return Ok(sock.into());
-        }
-        Ok(net::default_path(&self.name)?)
+        let told = || env::var_os("MEMSTORE_SOCK").filter(|sock| !sock.is_empty());
+        let Some(sock) = self.sock.clone().or_else(|| told().map(PathBuf::from)) else {
+            return Ok(net::default_path(&self.name)?);
+        };
+        // A client tells nothing to whoever prepared our directory for us.
+        net::ensure_default_folder(&sock)?;
+        Ok(sock)
     }
 
     /// Decides what this process becomes.

@@ -15,7 +15,7 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
 use nix::unistd::geteuid;
 
-use super::place::{PlaceError, directory_of, ensure_default_folder, surroundings};
+use super::place::{PlaceError, directory_of, ensure_default_folder};
 
 /// The right to serve a path, until it and every [`PathSocket`](super::PathSocket) bound by it
 /// are dropped.
@@ -28,7 +28,7 @@ pub(crate) struct Mastership {
 impl Mastership {
     /// Becomes the master of the socket at `path`, or fails at once with [`PlaceError::Held`].
     pub(crate) fn acquire(path: &Path) -> Result<Self, PlaceError> {
-        ensure_default_folder(&surroundings(), path)?;
+        ensure_default_folder(path)?;
         directory_of(path)?;
         let lock_path = lock_path(path);
         loop {

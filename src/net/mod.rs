@@ -43,7 +43,7 @@ pub(crate) use lock::Mastership;
 pub(crate) use peer::{AllowedUids, Peer};
 #[cfg(feature = "cli")]
 pub(crate) use place::surroundings;
-pub(crate) use place::{PlaceError, default_path};
+pub(crate) use place::{PlaceError, default_path, ensure_default_folder};
 pub(crate) use reactor::{Reactor, Waker};
 pub(crate) use signals::Signal;
 pub(crate) use token::ConnectionId;

@@ -144,15 +144,16 @@ pub(crate) fn default_path(name: &str) -> Result<PathBuf, PlaceError> {
 fn default_path_in(surroundings: &Surroundings, name: &str) -> Result<PathBuf, PlaceError> {
     check_name(name).map_err(|_| PlaceError::BadName(name.to_owned()))?;
     let (path, _) = surroundings.default_sock(name);
-    ensure_default_folder(surroundings, &path)?;
+    ensure_default_folder_in(surroundings, &path)?;
     Ok(path)
 }
 
 /// Makes sure of the directory of `path` where that is our default one.
-pub(super) fn ensure_default_folder(
-    surroundings: &Surroundings,
-    path: &Path,
-) -> Result<(), PlaceError> {
+pub(crate) fn ensure_default_folder(path: &Path) -> Result<(), PlaceError> {
+    ensure_default_folder_in(&surroundings(), path)
+}
+
+fn ensure_default_folder_in(surroundings: &Surroundings, path: &Path) -> Result<(), PlaceError> {
     let (default, _) = surroundings.default_sock("any");
     match default.parent() {
         Some(folder) if path.parent() == Some(folder) => ensure_private(folder),
