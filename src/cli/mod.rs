@@ -100,8 +100,13 @@ fn master_options(config: &Config) -> Result<Options, Error> {
     })
 }
 
+/// A secret's file that cannot be read is a matter of configuration here.
 fn read_secret(file: Option<&Path>) -> Result<Option<Secret>, Error> {
-    file.map(cluster::read_secret).transpose()
+    let secret = file.map(cluster::read_secret).transpose();
+    secret.map_err(|error| match error {
+        Error::Io { action, source } => Error::Config(format!("cannot {action}: {source}")),
+        other => other,
+    })
 }
 
 /// Starts the log of a master, with what it was asked for and by whom.
