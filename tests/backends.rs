@@ -136,7 +136,6 @@ fn roles(source: &Source, try_it: impl Fn(&Store)) {
         (standalone(source.clone()), Role::Standalone),
     ] {
         assert_eq!(store.role(), role);
-        eprintln!("as {role:?}");
         try_it(&store);
     }
 }

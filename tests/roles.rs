@@ -144,8 +144,7 @@ fn who_asks_for_nothing_is_the_master_where_nobody_is_and_otherwise_its_client()
     let folder = folder();
     let sock = folder.path().join("s");
     if thread::available_parallelism().unwrap().get() == 1 {
-        eprintln!("SKIPPED: on one core who asks for nothing is standalone");
-        return;
+        return common::skipped("on one core who asks for nothing is standalone");
     }
     let first = Running::start(&mut part("nothing asked", &sock));
     first

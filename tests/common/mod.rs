@@ -46,6 +46,11 @@ pub fn folder() -> TempDir {
     tempfile::tempdir().expect("a temporary folder")
 }
 
+/// Says loudly that a test cannot be had here, and why.
+pub fn skipped(why: &str) {
+    let _ = writeln!(std::io::stderr(), "!! SKIPPED: {why}");
+}
+
 /// Waits until `condition` gives something.
 pub fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
