@@ -175,25 +175,59 @@ fn a_raw_channel_speaks_the_protocol() {
     }
 }
 
-#[test]
-fn garbage_on_a_raw_channel_is_told_and_harms_nobody() {
-    let master = TestMaster::start().unwrap();
-    let worker = master.worker(0).unwrap();
+/// Sends bytes over a channel of their own; they are answered so, and the channel is closed.
+fn is_refused(master: &TestMaster, bytes: &[u8], code: ErrorCode, word: &str) {
     let mut channel = master.raw_channel(1).unwrap();
-    channel.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    channel.write_all(bytes).unwrap();
     match reply(&mut channel) {
-        Reply::Error(failure) => assert_eq!(failure.code, ErrorCode::BadRequest),
+        Reply::Error(failure) => {
+            assert_eq!(failure.code, code, "{failure:?}");
+            assert!(failure.message.contains(word), "{failure:?}");
+        }
         other => panic!("{other:?}"),
     }
-    assert_eq!(channel.read(&mut [0]).unwrap(), 0, "it is closed");
-    worker.set("foo", "bar").unwrap();
-    let half = &master.raw_channel(1).unwrap();
-    { half }.write_all(&[frame::MAGIC, 1, 0x11]).unwrap();
+    assert_eq!(channel.read(&mut [0]).unwrap(), 0, "it is not closed");
+}
+
+#[test]
+fn what_is_no_request_is_told_why_and_harms_nobody() {
+    let master = TestMaster::start().unwrap();
+    let worker = master.worker(0).unwrap();
+    let version = |first: u8, last: u8| {
+        let mut bytes = Vec::new();
+        let hello = Hello {
+            min_version: first,
+            max_version: last,
+            pid: 1,
+        };
+        codec::write_request(&mut bytes, 1, &Request::Hello(hello));
+        bytes
+    };
+    let mut too_large = version(1, 1);
+    too_large[8..12].copy_from_slice(&u32::MAX.to_le_bytes());
+    let mut of_the_future = version(1, 1);
+    of_the_future[1] = 9;
+    for (bytes, code, word) in [
+        (
+            b"GET / HTTP/1.1\r\n\r\n".to_vec(),
+            ErrorCode::BadRequest,
+            "",
+        ),
+        (too_large, ErrorCode::TooLarge, "4294967295"),
+        (of_the_future, ErrorCode::Version, "9"),
+        (version(2, 5), ErrorCode::Version, "versions 2 to 5"),
+    ] {
+        is_refused(&master, &bytes, code, word);
+        worker.set("foo", "bar").unwrap();
+    }
+    let mut half = master.raw_channel(1).unwrap();
+    half.write_all(&[frame::MAGIC, 1, 0x11]).unwrap();
+    drop(half);
     assert!(worker.get("foo").unwrap().is_some());
 }
 
 #[test]
-fn limits_and_timeouts_are_those_of_the_options() {
+fn limits_are_those_of_the_options() {
     let options = Options {
         limits: Limits {
             max_key: 4,
@@ -203,10 +237,7 @@ fn limits_and_timeouts_are_those_of_the_options() {
         ..Options::default()
     };
     let master = TestMaster::builder().options(options).start().unwrap();
-    let worker = master
-        .worker(0)
-        .unwrap()
-        .with_timeout(Duration::from_secs(30));
+    let worker = master.worker(0).unwrap();
     for store in [&worker, master.store()] {
         store.set("four", "8 bytes.").unwrap();
         let error = store.set("five.", "").unwrap_err();
