@@ -28,7 +28,8 @@ use std::sync::{Arc, Mutex};
 
 use crate::backend::SharedBackend;
 use crate::client::{ConnectOptions, Connection};
-use crate::cluster::link::{Keeper, Link, Links, Local};
+use crate::cluster::link::{Keeper, Link, Local};
+use crate::cluster::links::Links;
 use crate::cluster::options::Plan;
 use crate::cluster::serving::Serving;
 use crate::cluster::{Options, Source, Store};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::store::{Entry, SetOptions, expiry};
+use super::entry::{Entry, SetOptions, expiry};
 use crate::client::{Answer, Pipeline};
 use crate::contract::Seq;
 

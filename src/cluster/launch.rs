@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use super::inherited::Listener as StdListener;
-use super::link::{Keeper, Link, Links, Local};
+use super::link::{Keeper, Link, Local};
+use super::links::Links;
 use super::options::{Options, Plan};
 use super::store::Store;
 use crate::backend::SharedBackend;

@@ -1,14 +1,19 @@
 //! Roles and handles: how a program comes by a store, whatever process holds it.
 //!
 //! [`Options::create`] gives a [`Store`]; [`Cluster`] starts the calling program again as its
-//! workers. What stands behind a handle is [`link`]; who becomes the master is decided by
-//! [`election`].
+//! workers. From the outside in: `store`, `entry` and `batch` are the handle, `create` comes by
+//! one, [`links`] is what it goes through and how a lost master is replaced, `election` is who
+//! becomes the master, [`link`] and `serving` are what is behind. `run` and [`launch`] are
+//! masters with workers.
 
 mod batch;
+mod create;
 mod election;
+mod entry;
 mod inherited;
 pub(crate) mod launch;
 pub(crate) mod link;
+pub(crate) mod links;
 pub(crate) mod options;
 mod run;
 mod secret;
@@ -16,8 +21,9 @@ pub(crate) mod serving;
 mod store;
 
 pub use batch::{Batch, Outcome};
+pub use entry::{Entry, SetOptions};
 pub use inherited::Listener;
 pub use options::{Options, Role, Source};
 pub use run::{Cluster, Worker};
 pub use secret::read_secret;
-pub use store::{All, Entry, SetOptions, Store};
+pub use store::{All, Store};

@@ -7,13 +7,9 @@ use std::env;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::link::{Link, Links, Local};
-use super::store::Store;
-use super::{election, inherited};
 use crate::backend::{Backend, MemoryBackend};
-use crate::client;
 use crate::config::{Limits, Standalone};
 use crate::error::{Error, Result};
 use crate::net;
@@ -166,37 +162,6 @@ impl Surroundings {
 }
 
 impl Options {
-    /// Comes by a store: see [`Options`] for what this process becomes.
-    ///
-    /// # Errors
-    /// [`Error::Config`] for what cannot be meant; [`Error::Held`] where there is a master already
-    /// and `serve` was asked for; [`Error::Unreachable`] where no master came in time;
-    /// [`Error::Authentication`]; [`Error::Io`] for what the system refuses; what the backend's
-    /// [`Source`] returns.
-    pub fn create(self) -> Result<Store> {
-        let plan = self.plan(&Surroundings::here())?;
-        let deadline = client::after(Instant::now(), self.patience);
-        let link = match plan {
-            Plan::Standalone => Link::Local(Local::standalone(&self)?),
-            Plan::Serve => election::serve(&self)?,
-            Plan::Channel(fd) => Link::Remote(inherited::connection(fd, &self)?),
-            Plan::Connect => election::connect(&self, deadline)?,
-            Plan::ConnectOrServe => election::connect_or_serve(&self, deadline)?,
-        };
-        let timeout = self.timeout;
-        Ok(Store::new(Arc::new(Links::new(self, plan, link)), timeout))
-    }
-
-    /// A client of the master who is there, without waiting for one: who is typing wants to hear
-    /// at once that nobody serves.
-    #[cfg(feature = "cli")]
-    pub(crate) fn connect_now(self) -> Result<Store> {
-        let link = election::connect_now(&self)?;
-        let timeout = self.timeout;
-        let links = Links::new(self, Plan::Connect, link);
-        Ok(Store::new(Arc::new(links), timeout))
-    }
-
     /// Where the master's socket is or is to be.
     pub(crate) fn socket_path(&self) -> Result<PathBuf> {
         let told = || env::var_os("MEMSTORE_SOCK").filter(|sock| !sock.is_empty());
