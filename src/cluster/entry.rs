@@ -23,7 +23,7 @@ impl Entry {
     /// The value as JSON of this type.
     ///
     /// # Errors
-    /// [`Error::Json`] if it is not.
+    /// [`Error::Json`](crate::Error::Json) if it is not.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
         Ok(serde_json::from_slice(&self.value)?)
     }
