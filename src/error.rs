@@ -45,8 +45,10 @@ pub enum Error {
     /// The store is at its memory bound.
     #[error("the store is full; reads and destroys go on, writes are refused until space is freed")]
     OutOfMemory,
-    /// The master has too much to do to take the request.
-    #[error("the master is busy; try again")]
+    /// The master has too much to do to take the request, or has as many connections as it takes.
+    #[error(
+        "the master is busy, or has as many connections as it takes (--max-clients); try again"
+    )]
     Busy,
     /// No reply came in time. What the request asked may or may not have been done.
     #[error("{operation} got no reply within {after:?}")]

@@ -229,6 +229,7 @@ impl CallError {
             Self::NotSent(Broken::Protocol(message)) | Self::Lost(Broken::Protocol(message)) => {
                 Error::Protocol(message)
             }
+            Self::NotSent(Broken::Busy) | Self::Lost(Broken::Busy) => Error::Busy,
             Self::NotSent(broken) | Self::Lost(broken) => gone(broken),
         }
     }

@@ -192,6 +192,19 @@ fn a_master_of_another_version_is_a_protocol_error() {
 }
 
 #[test]
+fn a_master_that_is_full_is_heard_also_when_it_has_gone_before_we_greet() {
+    let (ours, mut peer) = Scripted::pair();
+    let failure = Failure {
+        code: ErrorCode::Busy,
+        message: "full".into(),
+    };
+    peer.reply(0, &Reply::Error(failure));
+    drop(peer);
+    let error = Connection::from_channel(ours, &ConnectOptions::default()).unwrap_err();
+    assert!(matches!(error, Error::Busy), "{error:?}");
+}
+
+#[test]
 fn something_that_is_no_master_is_a_protocol_error() {
     let (_folder, path, master) = at_path(|mut stream| {
         io::Write::write_all(&mut stream, b"-ERR unknown command\r\n").unwrap();

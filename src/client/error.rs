@@ -24,6 +24,9 @@ pub enum Broken {
     /// The other end does not keep to the protocol, or says that we do not.
     #[error("{0}")]
     Protocol(String),
+    /// The other end has as many connections as it takes.
+    #[error("the master takes no more connections")]
+    Busy,
     /// The other end took part of a request and not the rest in time.
     #[error("a request could not be written whole in its time")]
     Stalled,
@@ -68,6 +71,7 @@ impl CallError {
             Self::Failed(error) => error,
             Self::Lost(_) => Error::OutcomeUnknown { operation },
             Self::NotSent(Broken::Protocol(message)) => Error::Protocol(message),
+            Self::NotSent(Broken::Busy) => Error::Busy,
             Self::NotSent(_) => Error::MasterGone,
         }
     }

@@ -20,7 +20,7 @@ use super::input::{Dry, Input, KEEP};
 use super::slots::{Sent, State, Stray, Wants};
 use super::socket::Socket;
 use crate::protocol::frame::{self, Frame};
-use crate::protocol::{Reply, codec};
+use crate::protocol::{ErrorCode, Reply, codec};
 use crate::sys;
 
 /// Appends requests to the buffer, with consecutive ids from the given one on.
@@ -145,9 +145,10 @@ impl Exchange {
 /// What the master says before it closes the connection because of us.
 fn complaint(frame: Frame<'_>) -> Option<Broken> {
     match codec::read_reply(frame) {
-        Ok(Reply::Error(failure)) if frame.header.id == 0 => {
-            Some(Broken::Protocol(failure.message.into_owned()))
-        }
+        Ok(Reply::Error(failure)) if frame.header.id == 0 => Some(match failure.code {
+            ErrorCode::Busy => Broken::Busy,
+            _ => Broken::Protocol(failure.message.into_owned()),
+        }),
         _ => None,
     }
 }
@@ -220,6 +221,7 @@ impl<'e> Seat<'e> {
                     self.wait_for_room(deadline, sink)?;
                 }
                 Err(error) => {
+                    self.hear_out(sink)?;
                     // Replies that are underway can still be read.
                     let broken = Broken::from(error);
                     self.exchange.lock().refuse(broken.clone());
@@ -228,6 +230,18 @@ impl<'e> Seat<'e> {
             }
         }
         Ok(())
+    }
+
+    /// Reads what the other end said before it went, if nobody else reads: why it went is worth
+    /// more than that it did.
+    fn hear_out(&mut self, sink: &mut Sink<'_>) -> Result<(), Cause> {
+        let mail = self.take_input(&mut self.exchange.lock());
+        self.open(&mail, sink)?;
+        if let Some(input) = &mut self.input {
+            // That nothing more comes after it is known already.
+            let _ = input.fill_now(&self.exchange.socket);
+        }
+        self.sort(sink)
     }
 
     /// Waits until there may be room to write, and reads meanwhile.

@@ -138,8 +138,8 @@ impl Conversation {
     }
 
     /// Tells a peer that is not let in why.
-    pub fn refused(why: &str, out: &mut Vec<u8>) {
-        let reply = Reply::Error(failure(ErrorCode::AuthRequired, why.to_owned()));
+    pub fn refused(code: ErrorCode, why: &str, out: &mut Vec<u8>) {
+        let reply = Reply::Error(failure(code, why.to_owned()));
         codec::write_reply(out, 0, &reply);
     }
 

@@ -10,7 +10,7 @@ use crate::config::Limits;
 use crate::exec::{Conversation, Host, Next, Origin};
 use crate::net::{AllowedUids, CloseReason, ConnectionId, Handler, Peer, Refusal, Verdict};
 use crate::protocol::auth::{Bytes32, Secret};
-use crate::protocol::{Frame, FrameError};
+use crate::protocol::{ErrorCode, Frame, FrameError};
 use crate::supervisor::event::WorkerId;
 use crate::time::Millis;
 
@@ -103,7 +103,11 @@ impl Handler for Turn<'_> {
     }
 
     fn refused(&mut self, why: Refusal, out: &mut Vec<u8>) {
-        Conversation::refused(&why.to_string(), out);
+        let code = match why {
+            Refusal::Full => ErrorCode::Busy,
+            Refusal::Stranger { .. } => ErrorCode::AuthRequired,
+        };
+        Conversation::refused(code, &why.to_string(), out);
     }
 
     fn max_body(&self, session: &Session) -> usize {
