@@ -43,8 +43,9 @@ fn serve(listener: std::net::TcpListener, store: &Store) -> Result<(), Error> {
     let stop = Arc::clone(&server);
     let mut signals = Signals::new([SIGTERM]).map_err(Error::io("handle SIGTERM"))?;
     thread::spawn(move || {
-        if signals.forever().next().is_some() {
-            // Requests that were read are answered; each thread ends at its next turn.
+        // Requests that were read before are answered before the threads end. This one keeps the
+        // server: one that is dropped answers with 500 what it has read since.
+        for _ in signals.forever() {
             (0..THREADS).for_each(|_| stop.unblock());
         }
     });

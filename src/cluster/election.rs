@@ -130,14 +130,13 @@ impl Pauses {
         }
     }
 
-    /// Sleeps; fails at once if the deadline has come.
+    /// Sleeps; fails if there is no time left for another attempt then, so that what is told is
+    /// the last attempt's reason and not that its time was over.
     fn pause(&mut self) -> std::result::Result<(), ()> {
         let left = self.deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(());
-        }
-        thread::sleep(self.next.mul_f64(0.5 + fastrand::f64()).min(left));
+        let pause = self.next.mul_f64(0.5 + fastrand::f64());
+        thread::sleep(pause.min(left));
         self.next = (self.next * 2).min(LONGEST_PAUSE);
-        Ok(())
+        if pause < left { Ok(()) } else { Err(()) }
     }
 }

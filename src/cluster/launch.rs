@@ -1,9 +1,12 @@
 //! What it takes to be a supervising master: shared by `Cluster::run` and the command line.
 
 use std::ffi::OsString;
+use std::io;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::inherited::Listener as StdListener;
 use super::link::{Keeper, Link, Local};
@@ -17,10 +20,15 @@ use crate::master::{Command, Master, Setup, Signals, Workers};
 use crate::net::{Mastership, PathSocket};
 use crate::supervisor::action::ExitReason;
 use crate::supervisor::cpus;
-use crate::supervisor::listeners::{DEFAULT_BACKLOG, Listener};
+use crate::supervisor::listeners::{DEFAULT_BACKLOG, ListenError, Listener};
 use crate::supervisor::policy::SupervisorConfig;
 use crate::supervisor::spawn::EnvChange;
 use crate::time::{Clock, SystemClock};
+
+/// How long an address that is taken is waited for. The workers of a master that was killed keep
+/// theirs until they have ended too, which is a moment after their master's lock is free.
+const ADDRESS_PATIENCE: Duration = Duration::from_secs(2);
+const ADDRESS_PAUSE: Duration = Duration::from_millis(20);
 
 /// A master that is to be, with what it is to supervise.
 pub(crate) struct Launch {
@@ -45,12 +53,10 @@ impl Launch {
     ) -> Result<ExitReason> {
         let slots = self.slots()?;
         // Before anything is opened: a second master must not disturb the first.
-        let socket = self.sock.as_deref().map(|path| {
-            let mastership = Mastership::acquire(path)?;
-            Ok::<_, Error>(PathSocket::bind(&mastership, &self.options.allow_uids)?)
-        });
-        let socket = socket.transpose()?;
+        let mastership = self.sock.as_deref().map(Mastership::acquire).transpose()?;
         let listeners = open_listeners(&self.addresses)?;
+        let bind = |mastership| PathSocket::bind(mastership, &self.options.allow_uids);
+        let socket = mastership.as_ref().map(bind).transpose()?;
         let backend: SharedBackend = Arc::new(Mutex::new(self.options.store.make()?));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let config = SupervisorConfig {
@@ -108,13 +114,39 @@ impl Launch {
     }
 }
 
+/// Opens all listeners, or none: those that were opened go when one fails.
 pub(crate) fn open_listeners(addresses: &[BindAddress]) -> Result<Vec<Listener>> {
+    if let Some(address) = BindAddress::repeated(addresses) {
+        let words = format!("cannot listen on {address} twice; leave one of the two out");
+        return Err(Error::Config(words));
+    }
+    let deadline = Instant::now() + ADDRESS_PATIENCE;
     let open = |address| {
-        let listener = Listener::open(address, DEFAULT_BACKLOG)?;
+        let listener = open_listener(address, deadline)?;
         tracing::info!(address = %listener, "listening");
         Ok(listener)
     };
     addresses.iter().map(open).collect()
+}
+
+fn open_listener(address: &BindAddress, deadline: Instant) -> Result<Listener> {
+    let mut is_told = false;
+    loop {
+        match Listener::open(address, DEFAULT_BACKLOG) {
+            Err(error) if is_taken(&error) && Instant::now() < deadline => {
+                if !is_told {
+                    tracing::warn!(%address, "taken; waiting for the address to become free");
+                    is_told = true;
+                }
+                thread::sleep(ADDRESS_PAUSE);
+            }
+            opened => return Ok(opened?),
+        }
+    }
+}
+
+fn is_taken(error: &ListenError) -> bool {
+    error.kind() == io::ErrorKind::AddrInUse
 }
 
 /// A duplicate of the listener as the standard library's, for a worker in this process.

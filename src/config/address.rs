@@ -1,6 +1,7 @@
 //! An address to listen at, as it is typed: `--bind ADDRESS`. Names are resolved, and sockets
 //! opened, by `supervisor::listeners`.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -51,6 +52,26 @@ pub enum BindAddress {
 pub struct BindAddressError {
     text: String,
     problem: &'static str,
+}
+
+impl BindAddress {
+    /// The first of these addresses that cannot be listened at because it was named before.
+    pub(crate) fn repeated(addresses: &[Self]) -> Option<&Self> {
+        let mut seen = HashSet::new();
+        addresses
+            .iter()
+            .filter(|address| !address.is_any_port())
+            .find(|address| !seen.insert(*address))
+    }
+
+    /// Whether the system chooses the port.
+    fn is_any_port(&self) -> bool {
+        match self {
+            Self::AnyInterface { port } | Self::Name { port, .. } => *port == 0,
+            Self::Ip(address) => address.port() == 0,
+            Self::Unix(_) => false,
+        }
+    }
 }
 
 const PORT: &str = "the port must be a number from 0 to 65535";
@@ -181,6 +202,21 @@ mod tests {
         assert!(problem("[::1]").contains("[ADDRESS]:PORT"));
         assert!(problem("run/app.sock").contains("unix:PATH"));
         assert!(problem("http://x:80").contains("scheme"));
+    }
+
+    #[test]
+    fn an_address_that_was_named_before_is_found_unless_its_port_is_any() {
+        let repeated = |texts: &[&str]| {
+            let addresses: Vec<_> = texts.iter().map(|text| parse(text)).collect();
+            BindAddress::repeated(&addresses).map(ToString::to_string)
+        };
+        assert_eq!(repeated(&[":80", "127.0.0.1:80", "unix:a", ":81"]), None);
+        assert_eq!(
+            repeated(&[":0", "0", "h:0", "h:0", "[::]:0", "[::]:0"]),
+            None
+        );
+        assert_eq!(repeated(&[":80", "unix:a", "80"]).as_deref(), Some(":80"));
+        assert_eq!(repeated(&["/a", "unix:/a"]).as_deref(), Some("unix:/a"));
     }
 
     proptest! {

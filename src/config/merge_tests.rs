@@ -248,6 +248,20 @@ fn what_cannot_work_together_is_a_problem_of_the_more_explicit_one() {
 }
 
 #[test]
+fn one_address_is_not_bound_twice() {
+    let twice = case().flag("bind", &[":80", ":81", ":80"]);
+    assert_eq!(
+        twice.merge(Purpose::Run).unwrap_err(),
+        ["--bind :80,:81,:80: :80 is given twice, and only one socket can listen there"]
+    );
+    let any = case().flag("bind", &[":0", ":0"]);
+    assert_eq!(
+        bound(&any.merge(Purpose::Run).unwrap().config),
+        [":0", ":0"]
+    );
+}
+
+#[test]
 fn a_default_socket_in_a_deep_directory_is_told_as_too_long() {
     let mut case = case();
     case.surroundings.runtime_dir = Some(PathBuf::from("/x".repeat(60)));

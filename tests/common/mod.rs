@@ -1,9 +1,16 @@
 //! What the process tests share: real programs in a folder of their own, ended when dropped.
 
-#![allow(dead_code, unreachable_pub, reason = "each test program uses its part")]
+#![allow(dead_code, reason = "each test program uses its part")]
+#![allow(
+    unreachable_pub,
+    reason = "the test programs are what this is public for"
+)]
 
+pub mod cluster;
+pub mod diligent;
 pub mod ended;
 pub mod parts;
+pub mod peer;
 pub mod proxy;
 
 use std::ffi::OsStr;
@@ -12,7 +19,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -63,55 +70,85 @@ pub fn eventually<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T 
     }
 }
 
-/// A program that is running; its whole process group is killed when this is dropped.
+/// A program that is running. When this is dropped its process group is killed, and those of its
+/// children: a worker leads one of its own.
 pub struct Running {
     child: Child,
     stdout: Lines,
     stderr: Lines,
 }
 
+/// What is left of a program that has ended.
+#[derive(Debug)]
+pub struct Finished {
+    pub status: ExitStatus,
+    pub stdout: Vec<String>,
+    pub stderr: Vec<String>,
+}
+
 /// The lines that a program has written so far.
 #[derive(Clone, Default)]
-pub struct Lines(Arc<(Mutex<Vec<String>>, Condvar)>);
+pub struct Lines(Arc<(Mutex<Page>, Condvar)>);
+
+#[derive(Default)]
+struct Page {
+    lines: Vec<String>,
+    is_over: bool,
+}
 
 impl Lines {
     fn collect(source: impl Read + Send + 'static) -> Self {
         let lines = Self::default();
         let collected = lines.clone();
         thread::spawn(move || {
+            let (page, news) = &*collected.0;
+            let page = || page.lock().unwrap_or_else(PoisonError::into_inner);
             for line in BufReader::new(source).lines().map_while(Result::ok) {
-                let (all, news) = &*collected.0;
-                all.lock().expect("no test panics in here").push(line);
+                page().lines.push(line);
                 news.notify_all();
             }
+            page().is_over = true;
+            news.notify_all();
         });
         lines
     }
 
     /// What was written so far.
     pub fn so_far(&self) -> Vec<String> {
-        self.0.0.lock().expect("no test panics in here").clone()
+        self.page().lines.clone()
+    }
+
+    fn page(&self) -> MutexGuard<'_, Page> {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until `enough` gives something for all lines so far.
     pub fn until<T>(&self, what: &str, mut enough: impl FnMut(&[String]) -> Option<T>) -> T {
+        self.until_page(what, |page| enough(&page.lines))
+    }
+
+    /// Waits until nothing more can come.
+    pub fn until_end(&self) -> Vec<String> {
+        self.until_page("the end of the output", |page| {
+            page.is_over.then(|| page.lines.clone())
+        })
+    }
+
+    fn until_page<T>(&self, what: &str, mut enough: impl FnMut(&Page) -> Option<T>) -> T {
         let deadline = Instant::now() + PATIENCE;
-        let (all, news) = &*self.0;
-        let mut lines = all.lock().expect("no test panics in here");
+        let mut page = self.page();
         loop {
-            if let Some(found) = enough(&lines) {
+            if let Some(found) = enough(&page) {
                 return found;
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                let so_far = lines.clone();
-                // Whoever drops the program wants to read them too.
-                drop(lines);
-                panic!("in vain: {what}; so far: {so_far:#?}");
-            }
-            lines = news
-                .wait_timeout(lines, left)
-                .expect("no test panics in here")
+            // What came is shown when the program is dropped.
+            assert!(!left.is_zero(), "in vain: {what}");
+            page = self
+                .0
+                .1
+                .wait_timeout(page, left)
+                .unwrap_or_else(PoisonError::into_inner)
                 .0;
         }
     }
@@ -160,18 +197,26 @@ impl Running {
 
     /// Waits for its end.
     pub fn wait(&mut self) -> ExitStatus {
-        let stderr = self.stderr.clone();
-        eventually("the program ends", || {
-            let ended = self.child.try_wait().expect("it can be waited for");
-            let _ = &stderr;
-            ended
-        })
+        let mut ended = || self.child.try_wait().expect("it can be waited for");
+        eventually("the program ends", &mut ended)
+    }
+
+    /// Waits for its end and for the last line of its output, also that of what it started.
+    pub fn finish(&mut self) -> Finished {
+        let status = self.wait();
+        Finished {
+            status,
+            stdout: self.stdout.until_end(),
+            stderr: self.stderr.until_end(),
+        }
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let _ = killpg(pid(self.child.id()), Signal::SIGKILL);
+        for leader in children(self.pid()).into_iter().chain([self.pid()]) {
+            let _ = killpg(pid(leader), Signal::SIGKILL);
+        }
         let _ = self.child.wait();
         if thread::panicking() {
             let text = format!(

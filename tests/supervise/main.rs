@@ -1,0 +1,20 @@
+//! Workers of a real master: what they find, how they are replaced and how they are ended.
+
+#![cfg(feature = "cli")]
+#![allow(clippy::unwrap_used, reason = "helpers may panic as the tests do")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod bind;
+mod death;
+mod mistakes;
+mod restart;
+mod stop;
+mod surroundings;
+
+/// No test of its own: the workers of some tests run it.
+#[test]
+fn as_a_worker() {
+    common::diligent::work();
+}
