@@ -131,11 +131,6 @@ impl ModelBackend {
         Self::default()
     }
 
-    /// Whether everything that was cleared is freed.
-    pub(super) fn is_buried(&self) -> bool {
-        self.cleared.is_empty()
-    }
-
     /// Panics unless the three views agree.
     pub(super) fn check_invariants(&self) {
         let entries = &self.entries;

@@ -216,21 +216,18 @@ impl World {
             left -= 1;
             if left == 0 { Walk::Pause } else { Walk::On }
         });
-        match next.unwrap() {
-            Some(next) => {
-                assert!(next != walk.cursor, "a walk goes on");
-                walk.cursor = next;
-                self.walk = Some(walk);
-            }
-            None => {
-                for (key, times) in &walk.met {
-                    let is_written = walk.due.get(key).copied().unwrap_or(true);
-                    assert!(is_written || *times == 1, "{key:?} was met {times} times");
-                }
-                for key in walk.due.keys() {
-                    assert!(walk.met.contains_key(key), "{key:?} was not met");
-                }
-            }
+        if let Some(next) = next.unwrap() {
+            assert!(next != walk.cursor, "a walk goes on");
+            walk.cursor = next;
+            self.walk = Some(walk);
+            return;
+        }
+        for (key, times) in &walk.met {
+            let is_written = walk.due.get(key).copied().unwrap_or(true);
+            assert!(is_written || *times == 1, "{key:?} was met {times} times");
+        }
+        for key in walk.due.keys() {
+            assert!(walk.met.contains_key(key), "{key:?} was not met");
         }
     }
 
@@ -270,6 +267,10 @@ impl World {
         let empty = Store::hashed_by(BuildHasherDefault::default()).memory();
         let left = self.store.memory() - empty;
         assert!(left < 64 << 10, "{left} bytes are left of an empty store");
+        let set = |store: &mut Store| {
+            store.set(self.now, b"k", &[0; 9], Deadline::Never, Condition::Always)
+        };
+        assert!(matches!(set(&mut self.store), Ok(SetOutcome::Stored(_))));
     }
 }
 

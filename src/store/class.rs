@@ -50,8 +50,8 @@ impl Class {
     /// that what no slot fits into at a slab's end is little.
     pub(super) fn pages(self) -> u32 {
         match self.slot_size() {
-            ..=256 => 1,
-            ..=16_384 => 4,
+            0..=256 => 1,
+            257..=16_384 => 4,
             size => (8..=16)
                 .min_by_key(|pages| (*pages as usize * PAGE % size) / *pages as usize)
                 .unwrap_or(16),

@@ -36,7 +36,7 @@ pub(super) const MAX_KEY: usize = u16::MAX as usize;
 pub(super) const MAX_VALUE: usize = (1 << LENGTH_BITS) - 1;
 
 const _: () = assert!(HEADER == 3 * size_of::<u64>() && STATE_AT + size_of::<u64>() == HEADER);
-const _: () = assert!(32 + LENGTH_BITS == 62 && 48 + u16::BITS == 64);
+const _: () = assert!(32 + LENGTH_BITS == 62 && NEVER.count_ones() + u16::BITS == 64);
 const _: () = assert!(crate::config::Limits::MAX_KEY_CEILING <= MAX_KEY);
 const _: () = assert!(crate::config::Limits::MAX_VALUE_CEILING <= MAX_VALUE);
 

@@ -29,7 +29,7 @@ impl Hash {
     /// and two on a logarithmic scale.
     fn shard(self) -> usize {
         let x = self.0 >> 32;
-        let bow = ((x * ((1 << 32) - x)) >> 32) * 351 >> 10;
+        let bow = (((x * ((1 << 32) - x)) >> 32) * 351) >> 10;
         (((x + bow) >> 22) as usize).min(SHARDS - 1)
     }
 
