@@ -15,8 +15,9 @@ use super::wheel::{Step, Wheel};
 use crate::contract::Seq;
 use crate::time::Millis;
 
-/// Entries or wheel positions dealt with by one step of upkeep: some tens of microseconds.
-const UPKEEP_STEP: usize = 256;
+/// Entries or wheel positions dealt with by one step of upkeep: some hundred microseconds where
+/// every one of them is a cache miss.
+const UPKEEP_STEP: usize = 128;
 /// Entries that a step of a walk looks at before it ends, more or less.
 const WALK_STEP: usize = 512;
 /// Steps of upkeep that a write does before it is refused for want of memory.
