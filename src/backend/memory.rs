@@ -194,3 +194,56 @@ impl From<Full> for BackendError {
         Self::OutOfMemory
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Millis = Millis::from_unix(1_000);
+
+    #[test]
+    fn at_the_bound_writes_are_refused_and_everything_else_goes_on() {
+        let bound = 4 << 20;
+        let mut store = MemoryBackend::new().max_memory(Some(bound));
+        let set = |store: &mut MemoryBackend, n: u32, ttl| {
+            let deadline = Deadline::At(NOW.after_ms(ttl));
+            store.set(
+                NOW,
+                &n.to_le_bytes(),
+                &[7; 200],
+                deadline,
+                Condition::Always,
+            )
+        };
+        let stored = (0..100_000)
+            .take_while(|n| set(&mut store, *n, 50).is_ok())
+            .count();
+        assert!(stored > 10_000 && store.memory() <= bound, "{stored}");
+        assert_eq!(store.length(NOW).unwrap(), stored as u64);
+        assert!(store.get(NOW, &1u32.to_le_bytes()).unwrap().is_some());
+        let refused = store.set(
+            NOW,
+            b"large",
+            &[7; 5_000],
+            Deadline::Never,
+            Condition::Always,
+        );
+        assert!(matches!(refused, Err(BackendError::OutOfMemory)));
+
+        assert!(store.destroy(NOW, &1u32.to_le_bytes()).unwrap());
+        assert!(set(&mut store, 2, 50).is_ok(), "its slot is free again");
+        // What has expired makes room without upkeep, also for another size, if in several tries.
+        let later = NOW.after_ms(50);
+        let mut large = || {
+            store.set(
+                later,
+                b"large",
+                &[7; 5_000],
+                Deadline::Never,
+                Condition::Always,
+            )
+        };
+        assert!((0..100).any(|_| large().is_ok()));
+        store.check_invariants();
+    }
+}
