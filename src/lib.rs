@@ -28,7 +28,8 @@
 //! |---|---|---|
 //! | [`contract`], [`time`], [`error`], [`config`] | words, time, errors, what was asked for | nothing |
 //! | [`protocol`] | bytes to requests and replies; pure | |
-//! | [`backend`] | the [`Backend`](backend::Backend) trait and what holds the data | |
+//! | `store` | the memory backend's engine; pure but for where pages come from | |
+//! | [`backend`] | the [`Backend`](backend::Backend) trait and what holds the data | `store` |
 //! | [`exec`] | one request, one reply; pure | `protocol`, `backend` |
 //! | `net` | the event loop, the path socket, signals | `protocol` |
 //! | [`supervisor`] | decides about workers (pure), and does it | |
@@ -55,6 +56,7 @@ pub mod exec;
 mod master;
 mod net;
 pub mod protocol;
+mod store;
 pub mod supervisor;
 mod sys;
 pub mod testing;

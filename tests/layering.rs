@@ -18,7 +18,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("config", &[]),
     ("sys", &[]),
     ("protocol", &[]),
-    ("backend", &[]),
+    ("store", &[]),
+    ("backend", &["store"]),
     ("exec", &["protocol", "backend"]),
     ("net", &["protocol"]),
     ("supervisor/state", &[]),
@@ -77,7 +78,7 @@ fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
 /// Whether a file, named without its ending, is only there for unit tests.
 fn is_test_code(name: &str) -> bool {
     let mut parts = name.split('/').skip(1);
-    parts.any(|part| matches!(part, "tests" | "testing" | "simulator" | "rules"))
+    parts.any(|part| matches!(part, "tests" | "testing" | "simulator" | "model" | "rules"))
         || name.ends_with("_tests")
 }
 

@@ -1,161 +1,79 @@
-//! The memory backend, first version: simple and right.
+//! The memory backend: the rules of the [`Backend`] contract over the engine in `store`.
 //!
-//! Three ordered views of the same entries: by key, by birth and by deadline. Every live or not
-//! yet swept entry is in the first two, and in the third if it has a deadline;
-//! `check_invariants` in the tests says so. A walk goes from the youngest birth down, so what
-//! is written meanwhile can neither be met twice nor keep the walk from ending.
+//! Conditions, versions and what a deadline in the past means are decided here; where and how
+//! entries are kept is the engine's.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::mem;
-use std::sync::Arc;
+use std::hash::{BuildHasher, RandomState};
+use std::ops::ControlFlow;
 
 use super::{Backend, BackendError, Cursor, Deadline, EntryRef, SetOutcome, Upkeep, Visitor, Walk};
 use crate::contract::{Capabilities, Condition, Seq};
+use crate::store::{Engine, Full, HeapPages, Left};
 use crate::time::Millis;
 
-/// Entries freed by one step of [`Backend::upkeep`]: some ten microseconds of work.
-const UPKEEP_STEP: usize = 256;
-
-/// When an entry's key last came to be: overwriting keeps it, so that a walk finds the entry in
-/// its place.
-type Birth = u64;
-
 /// Keeps entries in the memory of this process. They end with it.
-#[derive(Debug, Default)]
-pub struct MemoryBackend {
-    entries: Entries,
-    seq: u64,
-    births: Birth,
-    /// What `clear` took out, to be freed in steps.
-    cleared: Vec<Entries>,
-}
-
-#[derive(Debug, Default)]
-struct Entries {
-    records: HashMap<Arc<[u8]>, Record>,
-    ages: BTreeMap<Birth, Arc<[u8]>>,
-    deadlines: BTreeSet<(Millis, Birth)>,
-}
-
+///
+/// ```
+/// use memstore_cluster::backend::{Backend, MemoryBackend};
+/// use memstore_cluster::time::Millis;
+///
+/// let mut store = MemoryBackend::new().max_memory(Some(64 << 20));
+/// assert_eq!(store.length(Millis::ZERO)?, 0);
+/// # Ok::<(), memstore_cluster::backend::BackendError>(())
+/// ```
 #[derive(Debug)]
-struct Record {
-    value: Box<[u8]>,
-    deadline: Option<Millis>,
-    seq: Seq,
-    birth: Birth,
-}
-
-impl Record {
-    fn is_live(&self, now: Millis) -> bool {
-        self.deadline.is_none_or(|deadline| now < deadline)
-    }
-
-    fn view(&self) -> EntryRef<'_> {
-        EntryRef {
-            value: Cow::Borrowed(&self.value),
-            deadline: self.deadline,
-            seq: self.seq,
-        }
-    }
-}
-
-impl Entries {
-    fn live(&self, now: Millis, key: &[u8]) -> Option<&Record> {
-        self.records.get(key).filter(|record| record.is_live(now))
-    }
-
-    /// Removes an entry from all three views; whether it was live.
-    fn remove(&mut self, now: Millis, key: &[u8]) -> bool {
-        let Some(record) = self.records.remove(key) else {
-            return false;
-        };
-        self.ages.remove(&record.birth);
-        if let Some(deadline) = record.deadline {
-            self.deadlines.remove(&(deadline, record.birth));
-        }
-        record.is_live(now)
-    }
-
-    /// Moves an existing entry's deadline.
-    fn set_deadline(&mut self, key: &[u8], deadline: Option<Millis>) {
-        let Some(record) = self.records.get_mut(key) else {
-            return;
-        };
-        let old = mem::replace(&mut record.deadline, deadline);
-        if let Some(old) = old {
-            self.deadlines.remove(&(old, record.birth));
-        }
-        if let Some(new) = deadline {
-            self.deadlines.insert((new, record.birth));
-        }
-    }
-
-    /// Removes up to `most` entries whose deadline has passed; how many.
-    fn sweep(&mut self, now: Millis, most: usize) -> usize {
-        let mut swept = 0;
-        while swept < most {
-            let Some(&(deadline, birth)) = self.deadlines.first() else {
-                break;
-            };
-            if now < deadline {
-                break;
-            }
-            self.deadlines.pop_first();
-            let key = self.ages.remove(&birth);
-            self.records
-                .remove(&key.expect("every deadline has a birth"));
-            swept += 1;
-        }
-        swept
-    }
-
-    /// Frees up to `most` entries, live or not; how many.
-    fn free(&mut self, most: usize) -> usize {
-        let mut freed = 0;
-        while freed < most {
-            let Some((_, key)) = self.ages.pop_last() else {
-                break;
-            };
-            self.records.remove(&key);
-            self.deadlines.pop_last();
-            freed += 1;
-        }
-        freed
-    }
+pub struct MemoryBackend<S = RandomState> {
+    engine: Engine<HeapPages, S>,
+    seq: u64,
 }
 
 impl MemoryBackend {
-    /// An empty store.
+    /// An empty store without a bound.
     pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Panics unless the three views agree.
-    #[cfg(test)]
-    fn check_invariants(&self) {
-        let entries = &self.entries;
-        assert_eq!(entries.records.len(), entries.ages.len());
-        for (birth, key) in &entries.ages {
-            assert_eq!(entries.records[key].birth, *birth);
-            assert!(*birth <= self.births);
-        }
-        let deadlines: BTreeSet<_> = entries
-            .records
-            .values()
-            .filter_map(|record| Some((record.deadline?, record.birth)))
-            .collect();
-        assert_eq!(deadlines, entries.deadlines);
-        assert!(
-            entries
-                .records
-                .values()
-                .all(|record| record.seq.0 <= self.seq)
-        );
+        // The standard library's hash is SipHash-1-3 with a random key: keys that would all fall
+        // into one place cannot be made up by whoever may choose session ids.
+        Self::hashed_by(RandomState::new())
     }
 }
 
-impl Backend for MemoryBackend {
+impl Default for MemoryBackend {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<S: BuildHasher + Send> MemoryBackend<S> {
+    /// An empty store with this hash.
+    pub(super) fn hashed_by(hasher: S) -> Self {
+        Self {
+            engine: Engine::new(HeapPages::default(), hasher),
+            seq: 0,
+        }
+    }
+
+    /// Bounds everything that grows with the data, in bytes; `None` does not. At the bound writes
+    /// are refused with [`BackendError::OutOfMemory`]; reads and removals go on. An empty store
+    /// already takes some 400 KiB.
+    #[must_use]
+    pub fn max_memory(mut self, bytes: Option<u64>) -> Self {
+        self.engine.set_bound(bytes.unwrap_or(u64::MAX));
+        self
+    }
+
+    /// Bytes it takes now, of what `max_memory` bounds.
+    pub fn memory(&self) -> u64 {
+        self.engine.memory()
+    }
+
+    /// Panics unless all parts of the engine agree.
+    #[cfg(test)]
+    pub(super) fn check_invariants(&self) {
+        self.engine.check_invariants();
+    }
+}
+
+impl<S: BuildHasher + Send> Backend for MemoryBackend<S> {
     fn capabilities(&self) -> Capabilities {
         Capabilities::ALL
             .with(Capabilities::LENGTH)
@@ -164,7 +82,12 @@ impl Backend for MemoryBackend {
     }
 
     fn get(&mut self, now: Millis, key: &[u8]) -> Result<Option<EntryRef<'_>>, BackendError> {
-        Ok(self.entries.live(now, key).map(Record::view))
+        self.engine.advance(now);
+        Ok(self.engine.get(key).map(|found| EntryRef {
+            value: Cow::Borrowed(found.value),
+            deadline: found.deadline,
+            seq: found.seq,
+        }))
     }
 
     fn set(
@@ -175,8 +98,9 @@ impl Backend for MemoryBackend {
         deadline: Deadline,
         condition: Condition,
     ) -> Result<SetOutcome, BackendError> {
-        let live = self.entries.live(now, key);
-        let found = live.map(|record| record.seq);
+        let now = self.engine.advance(now);
+        let place = self.engine.locate(key);
+        let found = place.live.map(|(seq, _)| seq);
         let holds = match condition {
             Condition::Always => true,
             Condition::IfAbsent => found.is_none(),
@@ -189,54 +113,38 @@ impl Backend for MemoryBackend {
         let deadline = match deadline {
             Deadline::Never => None,
             Deadline::At(at) => Some(at),
-            Deadline::Keep => live.and_then(|record| record.deadline),
+            Deadline::Keep => place.live.and_then(|(_, deadline)| deadline),
         };
-        self.seq += 1;
-        let seq = Seq(self.seq);
+        let seq = Seq(self.seq + 1);
         if deadline.is_some_and(|deadline| deadline <= now) {
-            self.entries.remove(now, key);
-            return Ok(SetOutcome::Stored(seq));
+            self.engine.remove(place);
+        } else {
+            self.engine.put(place, key, value, deadline, seq)?;
         }
-        if found.is_none() {
-            // What is left of an expired entry must not lend its birth to the new one: a walk
-            // that has passed it would miss nothing, but one before it would meet a new entry.
-            self.entries.remove(now, key);
-            self.births += 1;
-            let key: Arc<[u8]> = key.into();
-            self.entries.ages.insert(self.births, Arc::clone(&key));
-            let record = Record {
-                value: Box::default(),
-                deadline: None,
-                seq,
-                birth: self.births,
-            };
-            self.entries.records.insert(key, record);
-        }
-        if let Some(record) = self.entries.records.get_mut(key) {
-            record.value = value.into();
-            record.seq = seq;
-        }
-        self.entries.set_deadline(key, deadline);
+        self.seq = seq.0;
         Ok(SetOutcome::Stored(seq))
     }
 
     fn touch(&mut self, now: Millis, key: &[u8], deadline: Deadline) -> Result<bool, BackendError> {
-        if self.entries.live(now, key).is_none() {
+        let now = self.engine.advance(now);
+        let place = self.engine.locate(key);
+        if place.live.is_none() {
             return Ok(false);
         }
         match deadline {
             Deadline::Keep => {}
-            Deadline::Never => self.entries.set_deadline(key, None),
-            Deadline::At(at) if at <= now => {
-                self.entries.remove(now, key);
-            }
-            Deadline::At(at) => self.entries.set_deadline(key, Some(at)),
+            Deadline::Never => self.engine.touch(place, None),
+            Deadline::At(at) if at <= now => self.engine.remove(place),
+            Deadline::At(at) => self.engine.touch(place, Some(at)),
         }
         Ok(true)
     }
 
     fn destroy(&mut self, now: Millis, key: &[u8]) -> Result<bool, BackendError> {
-        Ok(self.entries.remove(now, key))
+        self.engine.advance(now);
+        let place = self.engine.locate(key);
+        self.engine.remove(place);
+        Ok(place.live.is_some())
     }
 
     fn all(
@@ -245,55 +153,97 @@ impl Backend for MemoryBackend {
         cursor: Cursor,
         visit: &mut Visitor<'_>,
     ) -> Result<Option<Cursor>, BackendError> {
-        let below = match cursor.0 {
-            0 => self.births + 1,
-            birth => birth,
-        };
-        for (looked_at, (birth, key)) in self.entries.ages.range(..below).rev().enumerate() {
-            // Entries past their deadline are not shown, but looking at them takes time too.
-            if looked_at == UPKEEP_STEP * 4 {
-                return Ok(Some(Cursor(birth + 1)));
+        self.engine.advance(now);
+        let next = self.engine.walk(cursor.0, |found| {
+            let entry = EntryRef {
+                value: Cow::Borrowed(found.value),
+                deadline: found.deadline,
+                seq: found.seq,
+            };
+            match visit(found.key, entry) {
+                Walk::On => ControlFlow::Continue(()),
+                Walk::Pause => ControlFlow::Break(()),
             }
-            let record = &self.entries.records[key];
-            if record.is_live(now) && visit(key, record.view()) == Walk::Pause {
-                return Ok((*birth > 1).then_some(Cursor(*birth)));
-            }
-        }
-        Ok(None)
+        });
+        Ok(next.map(Cursor))
     }
 
     fn length(&mut self, now: Millis) -> Result<u64, BackendError> {
-        let expired = self
-            .entries
-            .deadlines
-            .iter()
-            .take_while(|(deadline, _)| *deadline <= now)
-            .count();
-        Ok((self.entries.records.len() - expired) as u64)
+        self.engine.advance(now);
+        Ok(self.engine.length())
     }
 
-    fn clear(&mut self, _now: Millis) -> Result<(), BackendError> {
-        self.cleared.push(mem::take(&mut self.entries));
+    fn clear(&mut self, now: Millis) -> Result<(), BackendError> {
+        self.engine.advance(now);
+        self.engine.clear();
         Ok(())
     }
 
     fn upkeep(&mut self, now: Millis) -> Upkeep {
-        let swept = self.entries.sweep(now, UPKEEP_STEP);
-        if let Some(cleared) = self.cleared.last_mut() {
-            if cleared.free(UPKEEP_STEP - swept) == 0 && swept < UPKEEP_STEP {
-                self.cleared.pop();
-            }
-        }
-        if swept == UPKEEP_STEP || !self.cleared.is_empty() {
-            return Upkeep::More;
-        }
-        match self.entries.deadlines.first() {
-            Some((deadline, _)) => Upkeep::Until(*deadline),
-            None => Upkeep::Idle,
+        self.engine.advance(now);
+        match self.engine.upkeep() {
+            Left::More => Upkeep::More,
+            Left::Until(at) => Upkeep::Until(at),
+            Left::Nothing => Upkeep::Idle,
         }
     }
 }
 
+impl From<Full> for BackendError {
+    fn from(_: Full) -> Self {
+        Self::OutOfMemory
+    }
+}
+
 #[cfg(test)]
-#[path = "memory_tests.rs"]
-mod tests;
+mod tests {
+    use super::*;
+
+    const NOW: Millis = Millis::from_unix(1_000);
+
+    #[test]
+    fn at_the_bound_writes_are_refused_and_everything_else_goes_on() {
+        let bound = 4 << 20;
+        let mut store = MemoryBackend::new().max_memory(Some(bound));
+        let set = |store: &mut MemoryBackend, n: u32, ttl| {
+            let deadline = Deadline::At(NOW.after_ms(ttl));
+            store.set(
+                NOW,
+                &n.to_le_bytes(),
+                &[7; 200],
+                deadline,
+                Condition::Always,
+            )
+        };
+        let stored = (0..100_000)
+            .take_while(|n| set(&mut store, *n, 50).is_ok())
+            .count();
+        assert!(stored > 10_000 && store.memory() <= bound, "{stored}");
+        assert_eq!(store.length(NOW).unwrap(), stored as u64);
+        assert!(store.get(NOW, &1u32.to_le_bytes()).unwrap().is_some());
+        let refused = store.set(
+            NOW,
+            b"large",
+            &[7; 5_000],
+            Deadline::Never,
+            Condition::Always,
+        );
+        assert!(matches!(refused, Err(BackendError::OutOfMemory)));
+
+        assert!(store.destroy(NOW, &1u32.to_le_bytes()).unwrap());
+        assert!(set(&mut store, 2, 50).is_ok(), "its slot is free again");
+        // What has expired makes room without upkeep, also for another size, if in several tries.
+        let later = NOW.after_ms(50);
+        let mut large = || {
+            store.set(
+                later,
+                b"large",
+                &[7; 5_000],
+                Deadline::Never,
+                Condition::Always,
+            )
+        };
+        assert!((0..100).any(|_| large().is_ok()));
+        store.check_invariants();
+    }
+}

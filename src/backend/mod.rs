@@ -5,6 +5,10 @@
 //! it. Whoever calls it decides about sharing: see [`SharedBackend`].
 
 mod memory;
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod simulator;
 
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex};
@@ -155,3 +159,7 @@ pub enum BackendError {
     #[error("{0}")]
     Failed(String),
 }
+
+#[cfg(test)]
+#[path = "contract_tests.rs"]
+mod tests;

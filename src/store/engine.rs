@@ -1,0 +1,319 @@
+//! The engine: slots, index and wheel held together.
+//!
+//! The only file that knows all three. It is told the time and the number of a write, and knows
+//! nothing of conditions: the memory backend asks it what is there and then what to do.
+//! Invariant: the index has exactly the slots that are taken, the wheel exactly those of them
+//! with a deadline; `check_invariants` says so after every step of the tests.
+
+use std::hash::BuildHasher;
+
+use super::entry::{Due, Entry, HEADER, Header, MAX_KEY, MAX_VALUE};
+use super::index::{Hash, Index};
+use super::pages::PageSource;
+use super::slots::{Slot, Slots};
+use super::wheel::{Step, Wheel};
+use crate::contract::Seq;
+use crate::time::Millis;
+
+/// Entries or wheel positions dealt with by one step of upkeep: some hundred microseconds where
+/// every one of them is a cache miss.
+const UPKEEP_STEP: usize = 128;
+/// Entries that a step of a walk looks at before it ends, more or less.
+const WALK_STEP: usize = 512;
+/// Steps of upkeep that a write does before it is refused for want of memory.
+const RESCUE_STEPS: usize = 8;
+
+/// Where a key is, or would be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    hash: Hash,
+    /// The slot with the key, whether or not its entry is past its deadline.
+    slot: Option<Slot>,
+    /// Version and deadline of the live entry with the key.
+    pub(crate) live: Option<(Seq, Option<Millis>)>,
+}
+
+/// An entry as the engine lends it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct View<'a> {
+    pub(crate) key: &'a [u8],
+    pub(crate) value: &'a [u8],
+    pub(crate) deadline: Option<Millis>,
+    pub(crate) seq: Seq,
+}
+
+/// The memory bound leaves no room, or the entry does not fit the format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Full;
+
+/// What a step of upkeep left to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Left {
+    More,
+    Until(Millis),
+    Nothing,
+}
+
+/// Entries over a page source `P`, found by hashes of `S`.
+#[derive(Debug)]
+pub(crate) struct Engine<P, S> {
+    slots: Slots<P>,
+    index: Index,
+    wheel: Wheel,
+    hasher: S,
+    bound: u64,
+    /// The latest time it was told. Callers take the time before they wait for a lock, so it may
+    /// be told an earlier one.
+    now: Millis,
+}
+
+impl<P: PageSource, S: BuildHasher> Engine<P, S> {
+    /// An empty store. `hasher` has to be keyed: whoever chooses keys must not know it.
+    pub(crate) fn new(source: P, hasher: S) -> Self {
+        Self {
+            slots: Slots::new(source),
+            index: Index::new(),
+            wheel: Wheel::new(0),
+            hasher,
+            bound: u64::MAX,
+            now: Millis::ZERO,
+        }
+    }
+
+    /// Sets how many bytes it may take.
+    pub(crate) fn set_bound(&mut self, bytes: u64) {
+        self.bound = bytes;
+    }
+
+    /// Bytes of everything that grows with the data: pages, what is kept beside them, index,
+    /// wheel.
+    pub(crate) fn memory(&self) -> u64 {
+        self.slots.memory() + self.index.memory() + Wheel::memory()
+    }
+
+    /// The time that counts for this call.
+    pub(crate) fn advance(&mut self, now: Millis) -> Millis {
+        if self.now == Millis::ZERO {
+            self.wheel = Wheel::new(now.as_unix());
+        }
+        self.now = self.now.max(now);
+        self.now
+    }
+
+    /// Where this key is.
+    pub(crate) fn locate(&self, key: &[u8]) -> Place {
+        let hash = self.hash(key);
+        let slot = self
+            .index
+            .find(hash, |slot| self.slots.entry(slot).key == key);
+        let live = slot.and_then(|slot| {
+            let header = self.slots.entry(slot).header;
+            let deadline = header.due.ms().map(Millis::from_unix);
+            (!header.due.is_past(self.now)).then_some((header.seq, deadline))
+        });
+        Place { hash, slot, live }
+    }
+
+    /// The live entry with this key.
+    pub(crate) fn get(&self, key: &[u8]) -> Option<View<'_>> {
+        let mut found = None;
+        self.index.find(self.hash(key), |slot| {
+            let entry = self.slots.entry(slot);
+            let is_it = entry.key == key;
+            if is_it {
+                found = Some(entry);
+            }
+            is_it
+        });
+        found.and_then(|entry| self.view(entry))
+    }
+
+    /// Writes an entry at its key's place, as this version.
+    ///
+    /// # Errors
+    /// [`Full`]; then the store is as it was.
+    pub(crate) fn put(
+        &mut self,
+        place: Place,
+        key: &[u8],
+        value: &[u8],
+        deadline: Option<Millis>,
+        seq: Seq,
+    ) -> Result<(), Full> {
+        if key.len() > MAX_KEY || value.len() > MAX_VALUE {
+            return Err(Full);
+        }
+        let len = HEADER + key.len() + value.len();
+        let (slot, old) = self.make_room(place, key, len)?;
+        let due = Due::new(deadline);
+        self.slots
+            .write(slot, &Header::new(due, seq, key, value), key, value);
+        match old {
+            Some(old) => {
+                self.index.replace(place.hash, old, slot);
+                self.release(old);
+            }
+            None => self.index.insert(place.hash, slot),
+        }
+        self.wheel.insert(&mut self.slots, slot, due);
+        Ok(())
+    }
+
+    /// A slot for an entry, and the one that its key has now: what is past its deadline goes if
+    /// it has to.
+    fn make_room(
+        &mut self,
+        place: Place,
+        key: &[u8],
+        len: usize,
+    ) -> Result<(Slot, Option<Slot>), Full> {
+        let mut old = place.slot;
+        for _ in 0..RESCUE_STEPS {
+            let growth = if old.is_some() {
+                0
+            } else {
+                self.index.growth(place.hash)
+            };
+            let room = self.bound.checked_sub(self.memory() + growth);
+            // A slot of a slab that is there already costs nothing.
+            if let Some(slot) = self.slots.take(len, room.unwrap_or(0)) {
+                if growth == 0 || room.is_some() {
+                    return Ok((slot, old));
+                }
+                self.slots.put_back(slot);
+            }
+            let left = self.upkeep();
+            old = old.and(
+                self.index
+                    .find(place.hash, |slot| self.slots.entry(slot).key == key),
+            );
+            if left != Left::More {
+                break;
+            }
+        }
+        Err(Full)
+    }
+
+    /// Moves the deadline of the entry at a place where one is.
+    pub(crate) fn touch(&mut self, place: Place, deadline: Option<Millis>) {
+        let Some(slot) = place.slot else { return };
+        let (from, to) = (self.slots.due(slot), Due::new(deadline));
+        if from != to {
+            self.wheel.shift(&mut self.slots, slot, from, to);
+        }
+    }
+
+    /// Removes the entry at a place, if one is there.
+    pub(crate) fn remove(&mut self, place: Place) {
+        if let Some(slot) = place.slot {
+            self.index.remove(place.hash, slot);
+            self.release(slot);
+        }
+    }
+
+    /// The number of live entries.
+    pub(crate) fn length(&mut self) -> u64 {
+        loop {
+            match self.wheel.count(&mut self.slots, self.now.as_unix()) {
+                Ok(overdue) => return self.index.len() as u64 - overdue,
+                Err(slot) => self.drop_swept(slot),
+            }
+        }
+    }
+
+    /// Shows live entries from a place of a walk on, until `visit` says to stop or many were
+    /// looked at; the place where it goes on, `None` at the end.
+    pub(crate) fn walk(
+        &mut self,
+        from: u64,
+        mut visit: impl FnMut(View<'_>) -> std::ops::ControlFlow<()>,
+    ) -> Option<u64> {
+        let (mut from, mut left) = (from, WALK_STEP);
+        loop {
+            let (slots, hasher) = (&self.slots, &self.hasher);
+            let hash_of = |slot| Hash(hasher.hash_one(slots.entry(slot).key));
+            let (step, next) = self.index.walk(from, hash_of);
+            left = left.saturating_sub(step.len());
+            for (place, slot) in step {
+                let view = self.view(self.slots.entry(slot));
+                if view.is_some_and(|view| visit(view).is_break()) {
+                    return place.checked_add(1);
+                }
+            }
+            match next {
+                Some(next) if left > 0 => from = next,
+                next => return next,
+            }
+        }
+    }
+
+    /// Removes everything; what it took is freed in steps of upkeep.
+    pub(crate) fn clear(&mut self) {
+        self.slots.clear();
+        self.index.clear();
+        self.wheel = Wheel::new(self.now.as_unix());
+    }
+
+    /// A bounded step of background work.
+    pub(crate) fn upkeep(&mut self) -> Left {
+        let now = self.now.as_unix();
+        let is_burying = self.slots.bury() | self.index.bury();
+        for _ in 0..UPKEEP_STEP {
+            match self.wheel.step(&mut self.slots, now) {
+                Step::Due(slot) => self.drop_swept(slot),
+                Step::Moved => {}
+                _ if is_burying => return Left::More,
+                Step::Until(at) => return Left::Until(Millis::from_unix(at)),
+                Step::Idle => return Left::Nothing,
+            }
+        }
+        Left::More
+    }
+
+    /// Removes an entry that the wheel has let go.
+    fn drop_swept(&mut self, slot: Slot) {
+        let hash = self.hash(self.slots.entry(slot).key);
+        self.index.remove(hash, slot);
+        self.slots.erase(slot);
+    }
+
+    /// Frees a slot that the index no longer has.
+    fn release(&mut self, slot: Slot) {
+        let due = self.slots.due(slot);
+        self.wheel.remove(&mut self.slots, slot, due);
+        self.slots.erase(slot);
+    }
+
+    fn view<'a>(&self, entry: Entry<'a>) -> Option<View<'a>> {
+        let header = entry.header;
+        (!header.due.is_past(self.now)).then(|| View {
+            key: entry.key,
+            value: entry.value,
+            deadline: header.due.ms().map(Millis::from_unix),
+            seq: header.seq,
+        })
+    }
+
+    fn hash(&self, key: &[u8]) -> Hash {
+        Hash(self.hasher.hash_one(key))
+    }
+
+    /// Panics unless all parts agree and every account is exact.
+    #[cfg(test)]
+    pub(crate) fn check_invariants(&self) {
+        let taken = self.slots.check();
+        let mut indexed = self
+            .index
+            .check(|slot| self.hash(self.slots.entry(slot).key));
+        indexed.sort_unstable();
+        let mut sorted = taken.clone();
+        sorted.sort_unstable();
+        assert_eq!(indexed, sorted, "the index has what the slots have");
+        for slot in &taken {
+            let entry = self.slots.entry(*slot);
+            assert!(entry.header.is_there && entry.is_whole(), "{slot:?}");
+        }
+        self.wheel.check(&self.slots, &taken);
+        assert!(self.memory() <= self.bound, "{} bytes", self.memory());
+    }
+}

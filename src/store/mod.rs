@@ -1,0 +1,29 @@
+//! The engine of the memory backend: entries in pages, found by a hash index, ended by a wheel.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `pages` | where memory comes from, which page numbers are taken |
+//! | `class`, `slab`, `slots` | pages cut into slots; writing and erasing entries |
+//! | `entry` | the bytes of an entry: the format |
+//! | `index` | from keys to slots |
+//! | `wheel` | which entries end when, and how many are overdue |
+//! | `engine` | all of them held together |
+//!
+//! Pure but for the page source: time, randomness (the hasher) and numbers of writes are
+//! arguments. Used by the memory backend alone.
+//!
+//! Positions are numbers, never addresses, and everything outside the pages (index, wheel,
+//! slabs) can be made anew from them.
+
+mod bits;
+mod class;
+mod engine;
+mod entry;
+mod index;
+mod pages;
+mod slab;
+mod slots;
+mod wheel;
+
+pub(crate) use engine::{Engine, Full, Left};
+pub(crate) use pages::HeapPages;
