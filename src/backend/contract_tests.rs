@@ -77,6 +77,22 @@ fn an_entry_is_visible_up_to_the_last_millisecond_before_its_deadline() {
 }
 
 #[test]
+fn time_may_begin_at_zero() {
+    for mut store in both() {
+        let store = store.as_mut();
+        put(
+            store,
+            Millis::ZERO,
+            b"k",
+            Deadline::At(Millis::from_unix(10)),
+        );
+        assert_eq!(store.length(Millis::from_unix(9)).unwrap(), 1);
+        assert_eq!(store.length(Millis::from_unix(10)).unwrap(), 0);
+        store.check_invariants();
+    }
+}
+
+#[test]
 fn touch_moves_the_deadline_alone_and_never_brings_one_back() {
     for mut store in both() {
         let store = store.as_mut();

@@ -93,7 +93,8 @@ impl<P: PageSource, S: BuildHasher> Engine<P, S> {
 
     /// The time that counts for this call.
     pub(crate) fn advance(&mut self, now: Millis) -> Millis {
-        if self.now == Millis::ZERO {
+        // An empty store begins at the time of its first call, however late that is.
+        if self.now == Millis::ZERO && self.index.len() == 0 {
             self.wheel = Wheel::new(now.as_unix());
         }
         self.now = self.now.max(now);
