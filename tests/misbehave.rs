@@ -5,26 +5,28 @@
 
 mod common;
 
+use std::ffi::OsString;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use common::cluster::{resident_kib, start, started, this_test, until_started};
+use common::cluster::{resident_kib, run, start_part, started, until_started};
 use common::peer::{Peer, Said, hello, request};
 use common::{
-    Running, binary, connect, diligent, eventually, folder, is_alive, memstore, open_fds, pid,
+    Running, binary, connect, diligent, eventually, folder, is_alive, open_fds, parts, pid,
 };
+use memstore_cluster::Store;
 use memstore_cluster::protocol::Request;
 use memstore_cluster::protocol::frame::{HEADER_LEN, MAGIC, VERSION};
 use memstore_cluster::protocol::message::{ErrorCode, Hello, Op};
-use memstore_cluster::{Error, Store};
 use nix::sys::signal::{Signal, kill};
 use tempfile::TempDir;
 
-/// No test of its own: the workers of some tests run it.
+/// No test of its own: workers of the tests run it.
 #[test]
-fn as_a_worker() {
-    diligent::work();
+fn play_a_part() {
+    if parts::asked().is_some() {
+        diligent::work();
+    }
 }
 
 /// A master without workers, and a client that behaves.
@@ -35,10 +37,10 @@ struct Served {
     _folder: TempDir,
 }
 
-fn serve(flags: &[&str]) -> Served {
+fn serve(flags: &str) -> Served {
     let folder = folder();
     let sock = folder.path().join("m.sock");
-    let master = Running::start(memstore(["serve", "--sock"]).arg(&sock).args(flags));
+    let master = parts::serve(&sock, flags.split_whitespace());
     let good = connect(&sock);
     good.set("good", "kept").unwrap();
     Served {
@@ -73,7 +75,7 @@ fn header(op: Op, len: u32) -> Vec<u8> {
 
 #[test]
 fn what_is_no_frame_gets_a_reason_and_an_end() {
-    let served = serve(&[]);
+    let served = serve("");
     let mut reserved = header(Op::Ping, 0);
     reserved[15] = 1;
     let cases: [(&[u8], ErrorCode, &str); 7] = [
@@ -114,7 +116,7 @@ fn what_is_no_frame_gets_a_reason_and_an_end() {
 
 #[test]
 fn what_came_before_the_garbage_is_answered() {
-    let served = serve(&[]);
+    let served = serve("");
     let mut peer = Peer::introduced(&served.sock);
     let good = [request(2, &Request::Ping), request(3, &Request::Length)].concat();
     peer.send(&[&good[..], b"garbage"].concat());
@@ -126,7 +128,7 @@ fn what_came_before_the_garbage_is_answered() {
 
 #[test]
 fn a_frame_that_is_no_request_is_answered_and_the_connection_goes_on() {
-    let served = serve(&[]);
+    let served = serve("");
     let mut peer = Peer::introduced(&served.sock);
     let mut unknown = header(Op::Ping, 0);
     unknown[2] = 0x6f;
@@ -146,7 +148,7 @@ fn a_frame_that_is_no_request_is_answered_and_the_connection_goes_on() {
 
 #[test]
 fn a_stranger_can_neither_ask_nor_send_much() {
-    let served = serve(&[]);
+    let served = serve("");
     let mut peer = served.peer();
     peer.send(&request(5, &Request::Clear));
     assert!(matches!(
@@ -161,7 +163,7 @@ fn a_stranger_can_neither_ask_nor_send_much() {
 
 #[test]
 fn without_a_common_protocol_version_the_connection_ends_with_both_named() {
-    let served = serve(&[]);
+    let served = serve("");
     let mut peer = served.peer();
     let hello = Hello {
         min_version: 2,
@@ -182,7 +184,7 @@ fn without_a_common_protocol_version_the_connection_ends_with_both_named() {
 
 #[test]
 fn half_a_frame_holds_up_nobody() {
-    let served = serve(&[]);
+    let served = serve("");
     let fds = open_fds(served.master.pid());
     let whole = request(2, &Request::Get { key: b"good" });
     let mut silent: Vec<Peer> = (1..whole.len())
@@ -213,7 +215,7 @@ fn no_bytes_whatever_harm_the_others() {
     let seed = fastrand::u64(..);
     println!("seed {seed}");
     let mut rng = fastrand::Rng::with_seed(seed);
-    let served = serve(&[]);
+    let served = serve("");
     for _ in 0..300 {
         let mut peer = if rng.bool() {
             Peer::introduced(&served.sock)
@@ -249,7 +251,7 @@ fn no_bytes_whatever_harm_the_others() {
 fn who_does_not_read_is_not_read_and_costs_little_memory() {
     const PEERS: usize = 32;
     const VALUE: usize = 64 << 10;
-    let served = serve(&[]);
+    let served = serve("");
     // A long key: the master has taken few requests when it stops to read, yet many replies.
     let key = [b'k'; 4000];
     served.good.set(key, vec![b'v'; VALUE]).unwrap();
@@ -299,7 +301,7 @@ fn who_does_not_read_is_not_read_and_costs_little_memory() {
 
 #[test]
 fn thousands_of_connections_come_and_go() {
-    let served = serve(&[]);
+    let served = serve("");
     let fds = open_fds(served.master.pid());
     for round in 0..3000 {
         match round % 3 {
@@ -316,7 +318,7 @@ fn thousands_of_connections_come_and_go() {
 
 #[test]
 fn one_connection_too_many_is_told_so_and_one_that_goes_makes_room() {
-    let served = serve(&["--max-clients", "4"]);
+    let served = serve("--max-clients 4");
     let mut inside: Vec<Peer> = (0..3).map(|_| Peer::introduced(&served.sock)).collect();
     for _ in 0..100 {
         let mut outside = served.peer();
@@ -324,39 +326,13 @@ fn one_connection_too_many_is_told_so_and_one_that_goes_makes_room() {
         assert_eq!(code, ErrorCode::Busy, "{message}");
         assert!(message.contains("--max-clients"), "{message}");
     }
-    // A program that uses the library, and one that uses the command line, hear it too, whether
-    // the master was faster to close or they to greet.
-    for _ in 0..10 {
-        let refused = try_connect(&served.sock).unwrap_err();
-        let Error::Unreachable { source, .. } = &refused else {
-            panic!("{refused:?}");
-        };
-        assert!(source.to_string().contains("--max-clients"), "{source}");
-    }
-    let mut get = memstore(["get", "good", "--sock"]);
-    let end = Running::start(get.arg(&served.sock)).finish();
-    assert_eq!(end.status.code(), Some(69), "{end:?}");
-    assert!(end.stderr.join("\n").contains("--max-clients"), "{end:?}");
-
     served.good.ping().unwrap();
     drop(inside.pop());
-    eventually("there is room", || {
-        try_connect(&served.sock).ok()?.ping().ok()
-    });
+    connect(&served.sock).ping().unwrap();
     for peer in &mut inside {
         peer.send(&request(3, &Request::Ping));
         assert_eq!(peer.hear(), Said::Reply(3, "pong"));
     }
-}
-
-fn try_connect(sock: &Path) -> Result<Store, Error> {
-    memstore_cluster::Options {
-        sock: Some(sock.to_owned()),
-        connect: true,
-        patience: Duration::from_millis(100),
-        ..memstore_cluster::Options::default()
-    }
-    .create()
 }
 
 #[test]
@@ -372,15 +348,13 @@ fn a_master_without_descriptors_left_refuses_and_goes_on() {
     assert_eq!(last.hear_the_end().0, ErrorCode::Busy);
     good.set("k", "v").unwrap();
     drop(outside);
-    eventually("there is room again", || {
-        try_connect(&sock).ok()?.ping().ok()
-    });
+    connect(&sock).ping().unwrap();
     assert!(is_alive(master.pid()));
 }
 
 #[test]
 fn who_does_not_introduce_itself_in_time_is_sent_away() {
-    let served = serve(&["--handshake-timeout", "200ms"]);
+    let served = serve("--handshake-timeout 200ms");
     let mut introduced = Peer::introduced(&served.sock);
     let mut silent = served.peer();
     let mut slow = served.peer();
@@ -401,10 +375,8 @@ fn who_does_not_introduce_itself_in_time_is_sent_away() {
 }
 
 /// A master of diligent workers, all of which work.
-fn with_workers(sock: &Path, flags: &[&str]) -> (Running, Vec<u32>) {
-    let program = this_test("as_a_worker");
-    let program: Vec<&str> = program.iter().map(String::as_str).collect();
-    let master = start(sock, &[&["--workers", "2"], flags].concat(), &program);
+fn with_workers(sock: &Path, flags: &str) -> (Running, Vec<u32>) {
+    let master = start_part(sock, &format!("--workers 2 {flags}"), diligent::PART);
     let workers: Vec<u32> = until_started(&master, 2)
         .into_iter()
         .map(|(_, pid)| pid)
@@ -433,7 +405,7 @@ fn until_more_done(master: &Running, worker: u32, more: u64) {
 fn a_worker_that_stands_still_holds_up_nobody() {
     let folder = folder();
     let sock = folder.path().join("m.sock");
-    let (mut master, workers) = with_workers(&sock, &["--stop-timeout", "200ms"]);
+    let (mut master, workers) = with_workers(&sock, "--stop-timeout 200ms");
     let store = connect(&sock);
     for (stalled, other) in [(workers[0], workers[1]), (workers[1], workers[0])] {
         kill(pid(stalled), Signal::SIGSTOP).unwrap();
@@ -467,19 +439,12 @@ fn what_a_worker_sends_through_its_channel_harms_only_itself() {
     ] {
         let folder = folder();
         let sock = folder.path().join("m.sock");
-        let program = this_test("as_a_worker");
         let script = format!("test $MEMSTORE_WORKER = 1 && exec \"$@\"; {misdeed}");
-        let mut command = vec!["sh", "-c", &script, "sh"];
-        command.extend(program.iter().map(String::as_str));
-        let flags = [
-            "--workers",
-            "2",
-            "--backoff-min",
-            "1h",
-            "--backoff-max",
-            "1h",
-        ];
-        let mut master = start(&sock, &flags, &command);
+        let mut command = ["sh", "-c", &script, "sh"].map(OsString::from).to_vec();
+        command.extend(parts::line());
+        let flags = "--workers 2 --backoff-min 1h --backoff-max 1h";
+        let mut run = run(&sock, flags, &command);
+        let mut master = Running::start(parts::ask(&mut run, diligent::PART, &sock));
         master.stdout().until_contains("done");
         let good = until_started(&master, 2)[1].1;
         until_more_done(&master, good, 20);

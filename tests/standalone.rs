@@ -9,19 +9,17 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::thread;
 
 use common::cluster::{
     STILL, bound, descriptors, environment, field, run, start, until_started, until_still,
 };
+use common::parts::start_on_one_core;
 use common::{Finished, Running, example, folder};
-use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::signal::Signal;
-use nix::unistd::Pid;
 
 const ALWAYS: &str = "--standalone=always";
 
-fn to_the_end(sock: &Path, flags: &[&str], script: &str) -> (u32, Finished) {
+fn to_the_end(sock: &Path, flags: &str, script: &str) -> (u32, Finished) {
     let mut running = start(sock, flags, &["sh", "-c", script]);
     let pid = running.pid();
     (pid, running.finish())
@@ -32,14 +30,14 @@ fn the_command_is_the_same_process_and_ends_as_it_ends() {
     let folder = folder();
     let sock = folder.path().join("m.sock");
     for flag in [ALWAYS, "--standalone"] {
-        let (pid, end) = to_the_end(&sock, &[flag], "echo $$; exit 7");
+        let (pid, end) = to_the_end(&sock, flag, "echo $$; exit 7");
         assert_eq!(
             (end.status.code(), end.stdout),
             (Some(7), vec![pid.to_string()]),
             "{flag}"
         );
     }
-    let (_, end) = to_the_end(&sock, &[ALWAYS], "kill -USR1 $$");
+    let (_, end) = to_the_end(&sock, ALWAYS, "kill -USR1 $$");
     assert_eq!(end.status.signal(), Some(Signal::SIGUSR1 as i32));
     let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
     assert!(left.is_empty(), "a standalone command made {left:?}");
@@ -48,7 +46,7 @@ fn the_command_is_the_same_process_and_ends_as_it_ends() {
 #[test]
 fn the_command_is_told_that_it_is_alone() {
     let folder = folder();
-    let mut command = run(&folder.path().join("m.sock"), &[ALWAYS], &STILL);
+    let mut command = run(&folder.path().join("m.sock"), ALWAYS, &STILL);
     // What an outer master told us is about us and not about the command.
     for name in [
         "MEMSTORE_FD",
@@ -73,7 +71,7 @@ fn the_command_is_told_that_it_is_alone() {
 #[test]
 fn listeners_are_handed_over_as_to_a_worker() {
     let folder = folder();
-    let flags = [ALWAYS, "--bind", "127.0.0.1:0", "--bind", "127.0.0.1:0"];
+    let flags = format!("{ALWAYS} --bind 127.0.0.1:0 --bind 127.0.0.1:0");
     let running = start(&folder.path().join("m.sock"), &flags, &STILL);
     until_still(running.pid());
     let pid = running.pid().to_string();
@@ -93,13 +91,8 @@ fn listeners_are_handed_over_as_to_a_worker() {
 fn the_web_application_runs_alone_behind_the_same_flags() {
     use std::io::{Read, Write};
     let folder = folder();
-    let web = example("web");
-    let flags = [ALWAYS, "--bind", "127.0.0.1:0"];
-    let mut running = start(
-        &folder.path().join("m.sock"),
-        &flags,
-        &[web.to_str().unwrap()],
-    );
+    let flags = format!("{ALWAYS} --bind 127.0.0.1:0");
+    let mut running = start(&folder.path().join("m.sock"), &flags, &[example("web")]);
     let address: SocketAddr = bound(&running);
     let mut stream = std::net::TcpStream::connect(address).unwrap();
     stream
@@ -131,7 +124,7 @@ fn a_command_that_cannot_run_ends_as_in_the_shell() {
         ("/etc/passwd", 126, "may not execute it"),
         ("/", 126, "it is a directory"),
     ] {
-        let end = start(&sock, &[ALWAYS], &[command]).finish();
+        let end = start(&sock, ALWAYS, &[command]).finish();
         assert_eq!(end.status.code(), Some(code), "{command}: {end:#?}");
         let said = end.stderr.join("\n");
         assert!(
@@ -141,36 +134,18 @@ fn a_command_that_cannot_run_ends_as_in_the_shell() {
     }
 }
 
-/// Starts a program that may use one core.
-fn start_on_one_core(sock: &Path, flags: &[&str], command: &[&str]) -> Running {
-    // The affinity is that of the thread, and its child's.
-    thread::scope(|scope| {
-        let start_it = || {
-            let all = sched_getaffinity(Pid::from_raw(0)).unwrap();
-            let first = (0..CpuSet::count())
-                .find(|cpu| all.is_set(*cpu).unwrap())
-                .unwrap();
-            let mut one = CpuSet::new();
-            one.set(first).unwrap();
-            sched_setaffinity(Pid::from_raw(0), &one).unwrap();
-            start(sock, flags, command)
-        };
-        scope.spawn(start_it).join().unwrap()
-    })
-}
-
 #[test]
 fn on_one_core_the_command_is_alone_unless_something_else_is_asked_for() {
     let folder = folder();
     let sock = folder.path().join("m.sock");
     let script = ["sh", "-c", "echo $MEMSTORE_ROLE $$"];
-    let mut alone = start_on_one_core(&sock, &["--restart", "never"], &script);
+    let mut alone = start_on_one_core(&mut run(&sock, "--restart never", &script));
     let pid = alone.pid();
     assert_eq!(alone.finish().stdout, [format!("standalone {pid}")]);
 
-    for (flags, workers) in [(&["--workers", "2"][..], 2), (&["--standalone=never"], 1)] {
-        let flags = [&["--restart", "never"], flags].concat();
-        let mut master = start_on_one_core(&sock, &flags, &script);
+    for (flags, workers) in [("--workers 2", 2), ("--standalone=never", 1)] {
+        let flags = format!("--restart never {flags}");
+        let mut master = start_on_one_core(&mut run(&sock, &flags, &script));
         let started = until_started(&master, workers);
         assert_eq!(started.len(), workers, "{flags:?}");
         let mut said = master.finish().stdout;
@@ -188,8 +163,8 @@ fn on_one_core_the_command_is_alone_unless_something_else_is_asked_for() {
 fn the_log_says_how_many_workers_were_chosen_and_why() {
     let folder = folder();
     let sock = folder.path().join("m.sock");
-    let flags = ["--standalone=never", "--restart", "never"];
-    let end = start_on_one_core(&sock, &flags, &["true"]).finish();
+    let flags = "--standalone=never --restart never";
+    let end = start_on_one_core(&mut run(&sock, flags, &["true"])).finish();
     let line = end
         .stderr
         .iter()

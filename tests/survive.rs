@@ -11,9 +11,11 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use common::cluster::{environment, start, started, status, this_test, until_started};
+use common::cluster::{environment, start_part, started, status, until_started};
 use common::peer::{Peer, request};
-use common::{Running, children, connect, diligent, eventually, folder, is_alive, open_fds, pid};
+use common::{
+    Running, children, connect, diligent, eventually, folder, is_alive, open_fds, parts, pid,
+};
 use memstore_cluster::contract::{Condition, Expiry};
 use memstore_cluster::protocol::Request;
 use memstore_cluster::protocol::message::Set;
@@ -22,23 +24,21 @@ use nix::sys::signal::{Signal, kill};
 const WORKERS: usize = 3;
 const KILLS: usize = 60;
 
-/// No test of its own: the workers run it.
+/// No test of its own: workers of the tests run it.
 #[test]
-fn as_a_worker() {
-    diligent::work();
+fn play_a_part() {
+    if parts::asked().is_some() {
+        diligent::work();
+    }
 }
 
 fn start_master(sock: &Path) -> Running {
-    let program = this_test("as_a_worker");
-    let program: Vec<&str> = program.iter().map(String::as_str).collect();
-    let workers = WORKERS.to_string();
-    let flags = ["--workers", &workers, "--max-restarts", "0"];
-    let flags = [
-        &flags[..],
-        &["--backoff-min", "1ms", "--backoff-max", "20ms"],
-    ]
-    .concat();
-    start(sock, &flags, &program)
+    let flags = "--max-restarts 0 --backoff-min 1ms --backoff-max 20ms";
+    start_part(
+        sock,
+        &format!("--workers {WORKERS} {flags}"),
+        diligent::PART,
+    )
 }
 
 /// Waits until every worker that is there has done something.

@@ -98,11 +98,9 @@ fn element<'a>(body: &'a str, id: &str) -> &'a str {
 }
 
 /// The application on its workers, all of which are ready, and where it is.
-fn serve(sock: &Path, flags: &[&str]) -> (Running, SocketAddr) {
-    let web = example("web");
-    let workers = WORKERS.to_string();
-    let flags = [&["--workers", &workers, "--bind", "127.0.0.1:0"], flags].concat();
-    let master = start(sock, &flags, &[web.to_str().unwrap()]);
+fn serve(sock: &Path, flags: &str) -> (Running, SocketAddr) {
+    let flags = format!("--workers {WORKERS} --bind 127.0.0.1:0 {flags}");
+    let master = start(sock, &flags, &[example("web")]);
     master
         .stderr()
         .until("all workers have introduced themselves", |log| {
@@ -116,7 +114,7 @@ fn serve(sock: &Path, flags: &[&str]) -> (Running, SocketAddr) {
 #[test]
 fn a_session_goes_on_across_workers_and_their_deaths() {
     let folder = folder();
-    let (mut master, address) = serve(&folder.path().join("m.sock"), &["--stable-after", "0"]);
+    let (mut master, address) = serve(&folder.path().join("m.sock"), "--stable-after 0");
     let mut browser = Browser::new(address);
     let mut visits = 0;
     let mut visit = || {
@@ -154,7 +152,7 @@ fn a_session_goes_on_across_workers_and_their_deaths() {
 #[test]
 fn a_graceful_stop_finishes_what_it_answers() {
     let folder = folder();
-    let (mut master, address) = serve(&folder.path().join("m.sock"), &["--stop-timeout", "1h"]);
+    let (mut master, address) = serve(&folder.path().join("m.sock"), "--stop-timeout 1h");
     let all = AtomicU64::new(0);
     thread::scope(|scope| {
         let browsers: Vec<_> = (0..4)

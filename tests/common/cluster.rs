@@ -1,36 +1,30 @@
 //! A master with workers, as `run` makes it, and what its log and `/proc` tell of them.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{Running, eventually, memstore};
+use super::{Running, eventually, memstore, parts};
 
-/// `memstore-cluster run --sock SOCK FLAGS… -- COMMAND…`.
-pub fn run(sock: &Path, flags: &[&str], command: &[&str]) -> Command {
-    let sock = sock.to_str().expect("temporary paths are UTF-8");
-    let mut args = vec!["run", "--sock", sock];
-    args.extend_from_slice(flags);
-    args.push("--");
-    args.extend_from_slice(command);
-    memstore(args)
+/// `memstore-cluster run --sock SOCK FLAGS… -- COMMAND…`; the flags are split at spaces.
+pub fn run(sock: &Path, flags: &str, command: &[impl AsRef<OsStr>]) -> Command {
+    let mut run = memstore(["run", "--sock"]);
+    run.arg(sock).args(flags.split_whitespace());
+    run.arg("--").args(command);
+    run
 }
 
 /// Starts what [`run`] says.
-pub fn start(sock: &Path, flags: &[&str], command: &[&str]) -> Running {
+pub fn start(sock: &Path, flags: &str, command: &[impl AsRef<OsStr>]) -> Running {
     Running::start(&mut run(sock, flags, command))
 }
 
-/// The command that runs the test of this name in the calling test program, and nothing else.
-pub fn this_test(name: &str) -> Vec<String> {
-    let program = std::env::current_exe().expect("a program knows its file");
-    let program = program.into_os_string().into_string();
-    let program = program.expect("the path of a test program is UTF-8");
-    [program.as_str(), "--exact", name, "--nocapture", "--quiet"]
-        .map(str::to_owned)
-        .into()
+/// Starts a master whose workers play this part of the test program.
+pub fn start_part(sock: &Path, flags: &str, part: &str) -> Running {
+    Running::start(&mut parts::wrapped(part, sock, flags.split_whitespace()))
 }
 
 /// The slot and the process of every worker that the log says was started, in that order.

@@ -1,27 +1,27 @@
 //! A worker that works all the time and says what was acknowledged to it.
 //!
-//! A test program that wants it defines a test that calls [`work`] and starts that test as its
-//! workers' command; run by hand or by `cargo test` the test does nothing.
+//! A part that a test program can play, see [`parts`](super::parts).
 
 use std::collections::HashMap;
-use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use memstore_cluster::{Error, Options, SetOptions, Store};
 use signal_hook::consts::SIGTERM;
 
+use super::parts::say;
+
 /// The key of the counter that everybody counts up.
 pub const COUNTER: &str = "counter";
 /// How much it still does after it was asked to stop.
 const LAST_WORKS: u64 = 50;
 
+/// The name of the part.
+pub const PART: &str = "a diligent worker";
+
 /// Works until `TERM`: prints `acked NAME N` after each work that was acknowledged, and at the
 /// end `drained NAME`.
 pub fn work() {
-    if std::env::var_os("MEMSTORE_FD").is_none() {
-        return;
-    }
     let asked = Arc::new(AtomicBool::new(false));
     signal_hook::flag::register(SIGTERM, Arc::clone(&asked)).unwrap();
     let store = Options::default().create().unwrap();
@@ -64,18 +64,11 @@ pub fn work_once(store: &Store, name: &str, n: u64) -> Result<(), Error> {
     }
 }
 
-/// The line in one write: a kill must not leave half of one for the next worker to go on with.
-fn say(line: &str) {
-    let line = format!("{line}\n");
-    std::io::stdout().lock().write_all(line.as_bytes()).unwrap();
-}
-
 /// How many works each worker says were acknowledged.
 pub fn acknowledged(lines: &[String]) -> HashMap<String, u64> {
     let mut works = HashMap::new();
     for line in lines {
-        // Behind what the test harness prints on the same line.
-        let Some((_, said)) = line.split_once("acked ") else {
+        let Some(said) = line.strip_prefix("acked ") else {
             continue;
         };
         let (name, n) = said.split_once(' ').expect("a name and a number");

@@ -1,10 +1,6 @@
 //! What the process tests share: real programs in a folder of their own, ended when dropped.
 
-#![allow(dead_code, reason = "each test program uses its part")]
-#![allow(
-    unreachable_pub,
-    reason = "the test programs are what this is public for"
-)]
+#![allow(dead_code, unreachable_pub, reason = "each test program uses its part")]
 
 pub mod cluster;
 pub mod diligent;

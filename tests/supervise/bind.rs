@@ -1,5 +1,6 @@
 //! The listeners that workers share.
 
+use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
@@ -8,19 +9,17 @@ use std::path::Path;
 use memstore_cluster::{Cluster, Error, Listener};
 use nix::sys::signal::Signal;
 
-use crate::common::cluster::{bound, field, start, this_test, until_started};
-use crate::common::{Running, folder};
+use crate::common::cluster::{bound, field, run, start, start_part, until_started};
+use crate::common::{Running, folder, parts};
 
-/// A worker that tells whoever connects which of its listeners that was.
-#[test]
-fn as_a_doorkeeper() {
+/// The part of a worker that tells whoever connects which of its listeners that was.
+pub(crate) const DOORKEEPER: &str = "a doorkeeper";
+
+pub(crate) fn keep_doors() {
     fn keep(number: usize, accept: impl Fn() -> Box<dyn Write>) {
         loop {
             let _ = write!(accept(), "door {number}");
         }
-    }
-    if std::env::var_os("MEMSTORE_FD").is_none() {
-        return;
     }
     let served = Cluster::new().run(|worker| -> Result<(), Error> {
         std::thread::scope(|scope| {
@@ -57,20 +56,10 @@ fn addresses(master: &Running, count: usize) -> Vec<String> {
 #[test]
 fn workers_find_every_listener_in_the_order_of_the_flags() {
     let folder = folder();
-    let doorkeeper = this_test("bind::as_a_doorkeeper");
-    let doorkeeper: Vec<&str> = doorkeeper.iter().map(String::as_str).collect();
     let path = folder.path().join("app.sock");
     let unix = format!("unix:{}", path.display());
-    let binds = [
-        "--bind",
-        "127.0.0.1:0",
-        "--bind",
-        &unix,
-        "--bind",
-        "127.0.0.1:0",
-    ];
-    let flags = [&["--workers", "2"], &binds[..]].concat();
-    let mut master = start(&folder.path().join("m.sock"), &flags, &doorkeeper);
+    let flags = format!("--workers 2 --bind 127.0.0.1:0 --bind {unix} --bind 127.0.0.1:0");
+    let mut master = start_part(&folder.path().join("m.sock"), &flags, DOORKEEPER);
     let found = addresses(&master, 3);
     assert_eq!(found[1], unix);
     let tcp = |at: usize| TcpStream::connect(found[at].parse::<SocketAddr>().unwrap()).unwrap();
@@ -90,24 +79,14 @@ fn workers_find_every_listener_in_the_order_of_the_flags() {
 #[test]
 fn a_connection_that_comes_while_no_worker_lives_waits_for_the_next_one() {
     let folder = folder();
-    let doorkeeper = this_test("bind::as_a_doorkeeper");
     let script = "test -e ready || exit 1; exec \"$@\"";
-    let mut command = vec!["sh", "-c", script, "sh"];
-    command.extend(doorkeeper.iter().map(String::as_str));
-    let flags = [
-        "--workers",
-        "1",
-        "--bind",
-        "127.0.0.1:0",
-        "--max-restarts",
-        "0",
-    ];
-    let flags = [
-        &flags[..],
-        &["--backoff-min", "1ms", "--backoff-max", "5ms"],
-    ]
-    .concat();
-    let mut run = crate::common::cluster::run(&folder.path().join("m.sock"), &flags, &command);
+    let mut command = ["sh", "-c", script, "sh"].map(OsString::from).to_vec();
+    command.extend(parts::line());
+    let pace = "--max-restarts 0 --backoff-min 1ms --backoff-max 5ms";
+    let flags = format!("--workers 1 --bind 127.0.0.1:0 {pace}");
+    let sock = folder.path().join("m.sock");
+    let mut run = run(&sock, &flags, &command);
+    parts::ask(&mut run, DOORKEEPER, &sock);
     let master = Running::start(run.current_dir(folder.path()));
     until_started(&master, 3);
     let early = TcpStream::connect(bound(&master)).unwrap();
@@ -116,8 +95,8 @@ fn a_connection_that_comes_while_no_worker_lives_waits_for_the_next_one() {
 }
 
 /// What a master that cannot listen says.
-fn refusal(sock: &Path, binds: &[&str]) -> (Option<i32>, String) {
-    let flags = [&["--workers", "2"], binds].concat();
+fn refusal(sock: &Path, binds: &str) -> (Option<i32>, String) {
+    let flags = format!("--workers 2 {binds}");
     let end = start(sock, &flags, &["echo", "started"]).finish();
     assert_eq!(end.stdout, [""; 0], "something was started");
     assert!(!sock.exists(), "the socket was left behind");
@@ -130,14 +109,14 @@ fn an_address_that_another_process_has_is_said_and_nothing_is_started() {
     let sock = folder.path().join("m.sock");
     let theirs = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = theirs.local_addr().unwrap().to_string();
-    let (code, said) = refusal(&sock, &["--bind", "127.0.0.1:0", "--bind", &address]);
+    let (code, said) = refusal(&sock, &format!("--bind 127.0.0.1:0 --bind {address}"));
     assert_eq!(code, Some(1));
     let sentence = format!("cannot listen on {address}: another process listens there");
     assert!(said.contains(&sentence), "{said}");
 
     let unix = folder.path().join("a.sock");
     let _theirs = std::os::unix::net::UnixListener::bind(&unix).unwrap();
-    let (code, said) = refusal(&sock, &["--bind", unix.to_str().unwrap()]);
+    let (code, said) = refusal(&sock, &format!("--bind {}", unix.display()));
     assert_eq!(code, Some(1));
     assert!(said.contains("a live process listens there"), "{said}");
 }
@@ -147,7 +126,7 @@ fn an_address_that_becomes_free_in_a_moment_is_waited_for() {
     let folder = folder();
     let theirs = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = theirs.local_addr().unwrap();
-    let bind = ["--workers", "1", "--bind", &address.to_string()];
+    let bind = format!("--workers 1 --bind {address}");
     let master = start(&folder.path().join("m.sock"), &bind, &["sleep", "600"]);
     // What a master that was killed leaves for a moment: its workers and their listeners.
     master.stderr().until_contains("waiting for the address");
@@ -162,7 +141,7 @@ fn an_address_that_is_given_twice_is_a_mistake_of_usage() {
     let sock = folder.path().join("m.sock");
     let path = folder.path().join("app.sock");
     for address in ["127.0.0.1:18080", ":18080", path.to_str().unwrap()] {
-        let (code, said) = refusal(&sock, &["--bind", address, "--bind", address]);
+        let (code, said) = refusal(&sock, &format!("--bind {address} --bind {address}"));
         assert_eq!(code, Some(2), "{said}");
         assert!(said.contains("--bind"), "{said}");
         assert!(said.contains("is given twice"), "{said}");

@@ -13,7 +13,7 @@ fn a_killed_master_takes_its_workers_with_it() {
     let folder = folder();
     let script = "trap '' TERM HUP INT; echo up; while :; do read x <&$MEMSTORE_FD || :; done";
     let sock = folder.path().join("m.sock");
-    let mut master = start(&sock, &["--workers", "4"], &["sh", "-c", script]);
+    let mut master = start(&sock, "--workers 4", &["sh", "-c", script]);
     let workers = until_started(&master, 4);
     master
         .stdout()
@@ -35,7 +35,7 @@ fn the_next_master_takes_socket_and_address_of_a_killed_one_at_once() {
     let sock = folder.path().join("m.sock");
     let unix = format!("unix:{}", folder.path().join("app.sock").display());
     let begin = |address: &str| -> Running {
-        let flags = ["--workers", "4", "--bind", address, "--bind", &unix];
+        let flags = format!("--workers 4 --bind {address} --bind {unix}");
         start(&sock, &flags, &["sleep", "600"])
     };
     let mut master = begin("127.0.0.1:0");
@@ -62,18 +62,14 @@ fn the_next_master_takes_socket_and_address_of_a_killed_one_at_once() {
 fn a_second_master_is_told_who_the_first_is_and_disturbs_nobody() {
     let folder = folder();
     let sock = folder.path().join("m.sock");
-    let first = start(
-        &sock,
-        &["--workers", "1", "--bind", "127.0.0.1:0"],
-        &["sleep", "600"],
-    );
+    let first = start(&sock, "--workers 1 --bind 127.0.0.1:0", &["sleep", "600"]);
     let (_, worker) = until_started(&first, 1)[0];
     let store = connect(&sock);
     store.set("mine", "kept").unwrap();
     let address = bound(&first).to_string();
     let end = start(
         &sock,
-        &["--workers", "1", "--bind", &address],
+        &format!("--workers 1 --bind {address}"),
         &["sleep", "600"],
     )
     .finish();
@@ -90,7 +86,7 @@ fn a_second_master_is_told_who_the_first_is_and_disturbs_nobody() {
 fn a_worker_that_dies_is_no_end_of_the_store() {
     let folder = folder();
     let sock = folder.path().join("m.sock");
-    let master = start(&sock, &["--workers", "2"], &["sleep", "600"]);
+    let master = start(&sock, "--workers 2", &["sleep", "600"]);
     let store = connect(&sock);
     store.set("k", "v").unwrap();
     for (_, worker) in until_started(&master, 2) {

@@ -29,7 +29,7 @@ fn a_command_that_is_not_there_or_cannot_run_ends_with_the_codes_of_the_shell() 
         (".", 126, "it is a directory"),
     ] {
         let sock = folder.path().join("m.sock");
-        let mut run = run(&sock, &["--workers", "3"], &[command]);
+        let mut run = run(&sock, "--workers 3", &[command]);
         let end = Running::start(run.current_dir(folder.path())).finish();
         assert_eq!(end.status.code(), Some(code), "{command}: {end:#?}");
         let said = |text: &str| end.stderr.iter().filter(|line| line.contains(text)).count();
@@ -53,13 +53,8 @@ fn a_command_that_vanishes_while_its_workers_run_is_tried_again() {
         fs::rename(&new, &program).unwrap();
     };
     install();
-    let flags = ["--workers", "1", "--max-restarts", "0"];
-    let flags = [
-        &flags[..],
-        &["--backoff-min", "1ms", "--backoff-max", "20ms"],
-    ]
-    .concat();
-    let mut run = run(&folder.path().join("m.sock"), &flags, &["./app"]);
+    let flags = "--workers 1 --max-restarts 0 --backoff-min 1ms --backoff-max 20ms";
+    let mut run = run(&folder.path().join("m.sock"), flags, &["./app"]);
     let master = Running::start(run.current_dir(folder.path()));
     until_started(&master, 2);
     fs::remove_file(&program).unwrap();
@@ -102,7 +97,7 @@ fn a_path_that_cannot_be_a_socket_is_said_before_anything_is_started() {
         (&long, "bytes"),
         (&nowhere, "nowhere"),
     ] {
-        let end = start(sock, &["--workers", "1"], &["echo", "started"]).finish();
+        let end = start(sock, "--workers 1", &["echo", "started"]).finish();
         assert_ne!(end.status.code(), Some(0));
         assert!(end.stdout.is_empty());
         assert!(end.stderr.join("\n").contains(sentence), "{end:#?}");

@@ -9,7 +9,7 @@ use crate::common::cluster::{run, start, started, until_gone, until_started};
 use crate::common::{Running, children, eventually, folder, is_alive, open_fds, pid};
 
 /// Runs a script as the workers until the master ends by itself.
-fn to_the_end(flags: &[&str], script: &str) -> crate::common::Finished {
+fn to_the_end(flags: &str, script: &str) -> crate::common::Finished {
     let folder = folder();
     let mut command = run(&folder.path().join("m.sock"), flags, &["sh", "-c", script]);
     let end = Running::start(command.current_dir(folder.path())).finish();
@@ -19,15 +19,8 @@ fn to_the_end(flags: &[&str], script: &str) -> crate::common::Finished {
 
 #[test]
 fn a_crash_loop_in_every_slot_ends_with_69_and_says_so() {
-    let flags = [
-        "--workers",
-        "2",
-        "--max-restarts",
-        "3",
-        "--backoff-min",
-        "1ms",
-    ];
-    let end = to_the_end(&flags, "echo start $MEMSTORE_WORKER; exit 3");
+    let flags = "--workers 2 --max-restarts 3 --backoff-min 1ms";
+    let end = to_the_end(flags, "echo start $MEMSTORE_WORKER; exit 3");
     assert_eq!(end.status.code(), Some(69));
     for slot in 0..2 {
         let start = format!("start {slot}");
@@ -43,15 +36,8 @@ fn a_crash_loop_in_every_slot_ends_with_69_and_says_so() {
 
 #[test]
 fn each_pause_before_a_restart_is_twice_the_one_before() {
-    let flags = [
-        "--workers",
-        "1",
-        "--max-restarts",
-        "4",
-        "--backoff-min",
-        "40ms",
-    ];
-    let end = to_the_end(&flags, "date +%s%N; exit 1");
+    let flags = "--workers 1 --max-restarts 4 --backoff-min 40ms";
+    let end = to_the_end(flags, "date +%s%N; exit 1");
     assert_eq!(end.status.code(), Some(69));
     let times: Vec<u64> = end
         .stdout
@@ -73,15 +59,8 @@ fn each_pause_before_a_restart_is_twice_the_one_before() {
 fn a_slot_in_a_crash_loop_does_not_take_the_others_along() {
     let folder = folder();
     let script = "test $MEMSTORE_WORKER = 0 && exit 1; exec sleep 600";
-    let flags = [
-        "--workers",
-        "2",
-        "--max-restarts",
-        "2",
-        "--backoff-min",
-        "1ms",
-    ];
-    let mut master = start(&folder.path().join("m.sock"), &flags, &["sh", "-c", script]);
+    let flags = "--workers 2 --max-restarts 2 --backoff-min 1ms";
+    let mut master = start(&folder.path().join("m.sock"), flags, &["sh", "-c", script]);
     master.stderr().until_contains("slot failed: crash loop");
     let starts = started(&master);
     let good = starts.iter().find(|(slot, _)| *slot == 1).unwrap().1;
@@ -95,15 +74,8 @@ fn a_slot_in_a_crash_loop_does_not_take_the_others_along() {
 fn on_failure_success_is_the_end_and_failure_is_not() {
     // The first worker of each slot fails.
     let script = "echo run; mkdir slot$MEMSTORE_WORKER 2>/dev/null && exit 3; exit 0";
-    let flags = [
-        "--workers",
-        "3",
-        "--restart",
-        "on-failure",
-        "--backoff-min",
-        "1ms",
-    ];
-    let end = to_the_end(&flags, script);
+    let flags = "--workers 3 --restart on-failure --backoff-min 1ms";
+    let end = to_the_end(flags, script);
     assert_eq!(end.status.code(), Some(0), "{end:#?}");
     assert_eq!(end.stdout, ["run"; 6]);
 }
@@ -115,7 +87,7 @@ fn never_means_once_and_a_failure_is_the_masters() {
         ("echo run; exit 3", 1),
         ("echo run; kill -9 $$", 1),
     ] {
-        let end = to_the_end(&["--workers", "2", "--restart", "never"], script);
+        let end = to_the_end("--workers 2 --restart never", script);
         assert_eq!(end.status.code(), Some(code), "{script}: {end:#?}");
         assert_eq!(end.stdout, ["run"; 2], "{script}");
     }
@@ -124,8 +96,8 @@ fn never_means_once_and_a_failure_is_the_masters() {
 #[test]
 fn a_hundred_restarts_leave_nothing_behind_in_the_master() {
     let folder = folder();
-    let flags = ["--workers", "2", "--stable-after", "0"];
-    let master = start(&folder.path().join("m.sock"), &flags, &["sleep", "600"]);
+    let flags = "--workers 2 --stable-after 0";
+    let master = start(&folder.path().join("m.sock"), flags, &["sleep", "600"]);
     let mut workers = until_started(&master, 2);
     let fds = open_fds(master.pid());
     for restart in 0..100 {
@@ -157,8 +129,8 @@ fn a_hundred_restarts_leave_nothing_behind_in_the_master() {
 fn a_daemon_that_holds_the_channel_does_not_hold_up_the_replacement() {
     let folder = folder();
     let script = "setsid sleep 600 & echo $! > daemon$MEMSTORE_GENERATION; wait";
-    let flags = ["--workers", "1", "--backoff-min", "1ms"];
-    let mut command = run(&folder.path().join("m.sock"), &flags, &["sh", "-c", script]);
+    let flags = "--workers 1 --backoff-min 1ms";
+    let mut command = run(&folder.path().join("m.sock"), flags, &["sh", "-c", script]);
     let master = Running::start(command.current_dir(folder.path()));
     let file = folder.path().join("daemon0");
     let daemon: u32 = eventually("the worker has its daemon", || {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use memstore_cluster::Error;
 use nix::sys::signal::{Signal, killpg};
 
-use crate::common::cluster::{start, this_test, until_gone};
+use crate::common::cluster::{start, start_part, until_gone};
 use crate::common::{Running, connect, diligent, folder, is_alive, pid};
 
 /// Says when it is up and which signal ended it.
@@ -30,7 +30,7 @@ const DEAF: &str = "
 ";
 
 fn polite(sock: &Path) -> Running {
-    let master = start(sock, &["--workers", "3"], &["sh", "-c", POLITE]);
+    let master = start(sock, "--workers 3", &["sh", "-c", POLITE]);
     until_up(&master, 3);
     master
 }
@@ -51,7 +51,7 @@ fn until_deaf(master: &Running, count: usize) -> Vec<u32> {
 }
 
 fn deaf(sock: &Path, stop_timeout: &str) -> (Running, Vec<u32>) {
-    let flags = ["--workers", "2", "--stop-timeout", stop_timeout];
+    let flags = format!("--workers 2 --stop-timeout {stop_timeout}");
     let master = start(sock, &flags, &["sh", "-c", DEAF]);
     let processes = until_deaf(&master, 2);
     assert_eq!(processes.len(), 4);
@@ -143,15 +143,8 @@ fn a_worker_that_is_stopped_like_a_job_does_not_keep_its_master() {
 #[test]
 fn a_stop_during_the_pause_before_a_restart_does_not_wait_for_it() {
     let folder = folder();
-    let flags = [
-        "--workers",
-        "2",
-        "--backoff-min",
-        "1h",
-        "--backoff-max",
-        "1h",
-    ];
-    let mut master = start(&folder.path().join("m.sock"), &flags, &["false"]);
+    let flags = "--workers 2 --backoff-min 1h --backoff-max 1h";
+    let mut master = start(&folder.path().join("m.sock"), flags, &["false"]);
     master.stderr().until("both workers wait", |log| {
         let waiting = log
             .iter()
@@ -165,10 +158,8 @@ fn a_stop_during_the_pause_before_a_restart_does_not_wait_for_it() {
 #[test]
 fn workers_finish_their_work_in_the_store_after_they_were_asked_to_end() {
     let folder = folder();
-    let program = this_test("as_a_worker");
-    let program: Vec<&str> = program.iter().map(String::as_str).collect();
     let sock = folder.path().join("m.sock");
-    let mut master = start(&sock, &["--workers", "3", "--stop-timeout", "1h"], &program);
+    let mut master = start_part(&sock, "--workers 3 --stop-timeout 1h", diligent::PART);
     master.stdout().until("all work", |lines| {
         (diligent::acknowledged(lines).len() == 3).then_some(())
     });
@@ -190,10 +181,8 @@ fn workers_finish_their_work_in_the_store_after_they_were_asked_to_end() {
 #[test]
 fn a_stop_under_load_gives_no_client_a_wrong_reply_and_leaves_none_waiting() {
     let folder = folder();
-    let program = this_test("as_a_worker");
-    let program: Vec<&str> = program.iter().map(String::as_str).collect();
     let sock = folder.path().join("m.sock");
-    let mut master = start(&sock, &["--workers", "2"], &program);
+    let mut master = start_part(&sock, "--workers 2", diligent::PART);
     let client = |number: usize| {
         let store = connect(&sock).with_timeout(Duration::from_secs(1));
         move || {

@@ -12,7 +12,7 @@ use crate::common::{Running, binary, folder, memstore, pid};
 fn each_worker_is_told_its_slot_its_channel_and_its_listeners() {
     let folder = folder();
     let sock = folder.path().join("m.sock");
-    let mut command = run(&sock, &["--workers", "3", "--bind", "127.0.0.1:0"], &STILL);
+    let mut command = run(&sock, "--workers 3 --bind 127.0.0.1:0", &STILL);
     // What says something about an outer cluster is not for our workers.
     command
         .env("MEMSTORE_FD", "99")
@@ -48,7 +48,7 @@ fn each_worker_is_told_its_slot_its_channel_and_its_listeners() {
 #[test]
 fn without_socket_and_listeners_nothing_is_said_of_them() {
     let folder = folder();
-    let mut command = run(&folder.path().join("m.sock"), &["--workers", "1"], &STILL);
+    let mut command = run(&folder.path().join("m.sock"), "--workers 1", &STILL);
     let master = Running::start(&mut command);
     let (_, worker) = until_started(&master, 1)[0];
     let told: Vec<_> = environment(still(worker)).into_keys().collect();
@@ -68,15 +68,8 @@ fn without_socket_and_listeners_nothing_is_said_of_them() {
 #[test]
 fn only_the_standard_streams_the_listeners_and_the_channel_are_open() {
     let folder = folder();
-    let flags = [
-        "--workers",
-        "2",
-        "--bind",
-        "127.0.0.1:0",
-        "--bind",
-        "127.0.0.1:0",
-    ];
-    let inner = run(&folder.path().join("m.sock"), &flags, &STILL);
+    let flags = "--workers 2 --bind 127.0.0.1:0 --bind 127.0.0.1:0";
+    let inner = run(&folder.path().join("m.sock"), flags, &STILL);
     // Whoever starts the master leaves a descriptor open, which is nobody's business.
     let mut command = std::process::Command::new("sh");
     command
@@ -108,7 +101,7 @@ fn signals_are_at_their_defaults_whatever_the_master_was_started_with() {
     let folder = folder();
     let inner = run(
         &folder.path().join("m.sock"),
-        &["--workers", "1"],
+        "--workers 1",
         &["sleep", "600"],
     );
     let mut command = std::process::Command::new("sh");
@@ -130,7 +123,7 @@ fn signals_are_at_their_defaults_whatever_the_master_was_started_with() {
 fn a_worker_leads_a_group_of_its_own_in_the_session_of_its_master() {
     let folder = folder();
     let sock = folder.path().join("m.sock");
-    let master = crate::common::cluster::start(&sock, &["--workers", "2"], &["sleep", "600"]);
+    let master = crate::common::cluster::start(&sock, "--workers 2", &["sleep", "600"]);
     let master_stat = ids(master.pid());
     for (_, worker) in until_started(&master, 2) {
         let (parent, group, session) = ids(worker);
@@ -157,10 +150,10 @@ fn ids(pid: u32) -> (i32, i32, i32) {
 fn output_of_workers_is_the_masters_and_their_input_is_empty() {
     let folder = folder();
     let script = "cat; echo out $MEMSTORE_WORKER; echo err $MEMSTORE_WORKER >&2";
-    let flags = ["--workers", "2", "--restart", "never", "--log", "off"];
+    let flags = "--workers 2 --restart never --log off";
     let mut master = Running::start(&mut run(
         &folder.path().join("m.sock"),
-        &flags,
+        flags,
         &["sh", "-c", script],
     ));
     let mut end = master.finish();
