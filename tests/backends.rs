@@ -233,6 +233,9 @@ fn a_master_whose_backend_panics_by_itself_hangs_nobody() {
     let clients: Vec<_> = (0..4).map(|_| connect(&sock)).collect();
     // Its reply may get lost with the loop.
     let _ = clients[0].set("upkeep", "");
+    common::eventually("the loop sees to its backend", || {
+        master.get("foo").is_err().then_some(())
+    });
     thread::scope(|scope| {
         for client in &clients {
             let hasty = client.with_timeout(Duration::from_millis(500));
