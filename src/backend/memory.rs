@@ -1,15 +1,14 @@
 //! The memory backend: the rules of the [`Backend`] contract over the engine in `store`.
 //!
-//! Conditions, versions and what a deadline in the past means are decided here; where and how
+//! Conditions and what a deadline in the past means are decided here; where and how
 //! entries are kept is the engine's.
 
 use std::borrow::Cow;
-use std::hash::{BuildHasher, RandomState};
 use std::ops::ControlFlow;
 
 use super::{Backend, BackendError, Cursor, Deadline, EntryRef, SetOutcome, Upkeep, Visitor, Walk};
-use crate::contract::{Capabilities, Condition, Seq};
-use crate::store::{Engine, Full, HeapPages, Left};
+use crate::contract::{Capabilities, Condition};
+use crate::store::{Engine, Full, HashKey, HeapPages, Left};
 use crate::time::Millis;
 
 /// Keeps entries in the memory of this process. They end with it.
@@ -23,32 +22,25 @@ use crate::time::Millis;
 /// # Ok::<(), memstore_cluster::backend::BackendError>(())
 /// ```
 #[derive(Debug)]
-pub struct MemoryBackend<S = RandomState> {
-    engine: Engine<HeapPages, S>,
-    seq: u64,
+pub struct MemoryBackend {
+    engine: Engine<HeapPages>,
 }
 
 impl MemoryBackend {
     /// An empty store without a bound.
+    ///
+    /// # Panics
+    /// If the system has no random bytes.
     pub fn new() -> Self {
-        // The standard library's hash is SipHash-1-3 with a random key: keys that would all fall
-        // into one place cannot be made up by whoever may choose session ids.
-        Self::hashed_by(RandomState::new())
+        let mut key = [0; 16];
+        getrandom::fill(&mut key).expect("the system has random bytes");
+        Self::with_key(HashKey(key))
     }
-}
 
-impl Default for MemoryBackend {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl<S: BuildHasher + Send> MemoryBackend<S> {
-    /// An empty store with this hash.
-    pub(super) fn hashed_by(hasher: S) -> Self {
+    pub(super) fn with_key(key: HashKey) -> Self {
+        let engine = Engine::create(HeapPages::default(), key);
         Self {
-            engine: Engine::new(HeapPages::default(), hasher),
-            seq: 0,
+            engine: engine.expect("the heap does not fail"),
         }
     }
 
@@ -73,7 +65,13 @@ impl<S: BuildHasher + Send> MemoryBackend<S> {
     }
 }
 
-impl<S: BuildHasher + Send> Backend for MemoryBackend<S> {
+impl Default for MemoryBackend {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Backend for MemoryBackend {
     fn capabilities(&self) -> Capabilities {
         Capabilities::ALL
             .with(Capabilities::LENGTH)
@@ -115,13 +113,12 @@ impl<S: BuildHasher + Send> Backend for MemoryBackend<S> {
             Deadline::At(at) => Some(at),
             Deadline::Keep => place.live.and_then(|(_, deadline)| deadline),
         };
-        let seq = Seq(self.seq + 1);
+        let seq = self.engine.number();
         if deadline.is_some_and(|deadline| deadline <= now) {
             self.engine.remove(place);
         } else {
             self.engine.put(place, key, value, deadline, seq)?;
         }
-        self.seq = seq.0;
         Ok(SetOutcome::Stored(seq))
     }
 

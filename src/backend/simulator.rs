@@ -6,13 +6,13 @@
 //! `MEMSTORE_SIM_SEED=0..5000` runs so many.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::ops::Range;
 
 use fastrand::Rng;
 
 use super::model::ModelBackend;
 use super::*;
+use crate::store::HashKey;
 
 /// Seeds of an ordinary run.
 const SEEDS: Range<u64> = 0..200;
@@ -21,7 +21,9 @@ const STEPS: usize = 200;
 const BOUND: u64 = 3 << 20;
 
 /// The same seed has to give the same history, so the hash has no random key here.
-type Store = MemoryBackend<BuildHasherDefault<DefaultHasher>>;
+fn empty_store() -> MemoryBackend {
+    MemoryBackend::with_key(HashKey([0; 16]))
+}
 
 struct Habits {
     keys: u32,
@@ -51,7 +53,7 @@ struct World {
     rng: Rng,
     habits: Habits,
     now: Millis,
-    store: Store,
+    store: MemoryBackend,
     model: ModelBackend,
     /// Versions have different numbers on the two sides once a write was refused.
     versions: HashMap<u64, u64>,
@@ -77,8 +79,7 @@ impl World {
     fn new(seed: u64, is_told: bool) -> Self {
         let mut rng = Rng::with_seed(seed);
         let habits = Habits::of(&mut rng);
-        let store = Store::hashed_by(BuildHasherDefault::default())
-            .max_memory(habits.is_bounded.then_some(BOUND));
+        let store = empty_store().max_memory(habits.is_bounded.then_some(BOUND));
         Self {
             habits,
             now: Millis::from_unix(rng.u64(1..1 << 41)),
@@ -264,10 +265,10 @@ impl World {
         self.store.clear(self.now).unwrap();
         while self.store.upkeep(self.now) == Upkeep::More {}
         self.store.check_invariants();
-        let empty = Store::hashed_by(BuildHasherDefault::default()).memory();
+        let empty = empty_store().memory();
         let left = self.store.memory() - empty;
         assert!(left < 64 << 10, "{left} bytes are left of an empty store");
-        let set = |store: &mut Store| {
+        let set = |store: &mut MemoryBackend| {
             store.set(self.now, b"k", &[0; 9], Deadline::Never, Condition::Always)
         };
         assert!(matches!(set(&mut self.store), Ok(SetOutcome::Stored(_))));

@@ -31,6 +31,13 @@ impl Class {
         Some(Self(u8::try_from(number).expect("below CLASSES")))
     }
 
+    /// The class with this number.
+    #[cfg(test)]
+    pub(super) fn numbered(number: u8) -> Self {
+        debug_assert!(usize::from(number) < CLASSES);
+        Self(number)
+    }
+
     /// Its number, below [`CLASSES`].
     pub(super) fn number(self) -> usize {
         self.0.into()

@@ -5,12 +5,15 @@
 //! Invariant: the index has exactly the slots that are taken, the wheel exactly those of them
 //! with a deadline; `check_invariants` says so after every step of the tests.
 
-use std::hash::BuildHasher;
+use std::io;
+
+use siphasher::sip::SipHasher13;
 
 use super::entry::{Due, Entry, HEADER, Header, MAX_KEY, MAX_VALUE};
 use super::index::{Hash, Index};
-use super::pages::PageSource;
+use super::pages::{PageSource, Pages};
 use super::slots::{Slot, Slots};
+use super::superblock::{self, FRONT, HashKey};
 use super::wheel::{Step, Wheel};
 use crate::contract::Seq;
 use crate::time::Millis;
@@ -54,30 +57,42 @@ pub(crate) enum Left {
     Nothing,
 }
 
-/// Entries over a page source `P`, found by hashes of `S`.
+/// Entries over a page source `P`.
 #[derive(Debug)]
-pub(crate) struct Engine<P, S> {
+pub(crate) struct Engine<P> {
     slots: Slots<P>,
     index: Index,
     wheel: Wheel,
-    hasher: S,
+    hasher: SipHasher13,
+    /// The number of the last write.
+    seq: Seq,
+    /// Numbers below this one are noted in the region as given out.
+    reserved: u64,
     bound: u64,
     /// The latest time it was told. Callers take the time before they wait for a lock, so it may
     /// be told an earlier one.
     now: Millis,
 }
 
-impl<P: PageSource, S: BuildHasher> Engine<P, S> {
-    /// An empty store. `hasher` has to be keyed: whoever chooses keys must not know it.
-    pub(crate) fn new(source: P, hasher: S) -> Self {
-        Self {
-            slots: Slots::new(source),
+impl<P: PageSource> Engine<P> {
+    /// An empty store over an empty source. Whoever chooses keys must not know the key of their
+    /// hash.
+    ///
+    /// # Errors
+    /// What the system says where there is no memory for the first pages.
+    pub(crate) fn create(mut source: P, key: HashKey) -> io::Result<Self> {
+        source.take(0, FRONT)?;
+        superblock::write(&mut source, key);
+        Ok(Self {
+            slots: Slots::new(Pages::new(source)),
             index: Index::new(),
             wheel: Wheel::new(0),
-            hasher,
+            hasher: SipHasher13::new_with_key(&key.0),
+            seq: Seq(0),
+            reserved: 0,
             bound: u64::MAX,
             now: Millis::ZERO,
-        }
+        })
     }
 
     /// Sets how many bytes it may take.
@@ -99,6 +114,14 @@ impl<P: PageSource, S: BuildHasher> Engine<P, S> {
         }
         self.now = self.now.max(now);
         self.now
+    }
+
+    /// The number for a write that is about to be done. No number is given out twice, in whatever
+    /// process this region is.
+    pub(crate) fn number(&mut self) -> Seq {
+        self.seq = Seq(self.seq.0 + 1);
+        self.reserved = superblock::reserve(&mut self.slots.pages.source, self.reserved, self.seq);
+        self.seq
     }
 
     /// Where this key is.
@@ -232,7 +255,7 @@ impl<P: PageSource, S: BuildHasher> Engine<P, S> {
         let (mut from, mut left) = (from, WALK_STEP);
         loop {
             let (slots, hasher) = (&self.slots, &self.hasher);
-            let hash_of = |slot| Hash(hasher.hash_one(slots.entry(slot).key));
+            let hash_of = |slot| Hash(hasher.hash(slots.entry(slot).key));
             let (step, next) = self.index.walk(from, hash_of);
             left = left.saturating_sub(step.len());
             for (place, slot) in step {
@@ -250,6 +273,7 @@ impl<P: PageSource, S: BuildHasher> Engine<P, S> {
 
     /// Removes everything; what it took is freed in steps of upkeep.
     pub(crate) fn clear(&mut self) {
+        superblock::set_cleared(&mut self.slots.pages.source, self.seq);
         self.slots.clear();
         self.index.clear();
         self.wheel = Wheel::new(self.now.as_unix());
@@ -296,7 +320,7 @@ impl<P: PageSource, S: BuildHasher> Engine<P, S> {
     }
 
     fn hash(&self, key: &[u8]) -> Hash {
-        Hash(self.hasher.hash_one(key))
+        Hash(self.hasher.hash(key))
     }
 
     /// Panics unless all parts agree and every account is exact.

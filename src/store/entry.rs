@@ -7,8 +7,9 @@
 //! |---|---|---|
 //! | 0..8 | 0..48 | deadline, milliseconds since the Unix epoch; all ones: never |
 //! | | 48..64 | length of the key |
-//! | 8..16 | | number of the write that made it |
-//! | 16..24 | 0..32 | checksum: CRC-32 (IEEE) of key length (2 bytes), value length (4), number (8), key, value |
+//! | 8..16 | 0..56 | number of the write that made it |
+//! | | 56..64 | zero: the kind of the value, where there will be others than bytes |
+//! | 16..24 | 0..32 | checksum: CRC-32 (IEEE) of key length (2 bytes), value length (4), the second word (8), key, value |
 //! | | 32..62 | length of the value |
 //! | | 62 | it was read since the eviction hand passed |
 //! | | 63 | it is there |
@@ -26,7 +27,7 @@ use crate::time::Millis;
 /// Bytes before the key.
 pub(super) const HEADER: usize = 24;
 /// Where the word stands that is written last.
-pub(super) const STATE_AT: usize = 16;
+pub(super) const STATE_AT: u64 = 16;
 
 const NEVER: u64 = (1 << 48) - 1;
 const THERE: u64 = 1 << 63;
@@ -35,7 +36,7 @@ const LENGTH_BITS: u32 = 30;
 pub(super) const MAX_KEY: usize = u16::MAX as usize;
 pub(super) const MAX_VALUE: usize = (1 << LENGTH_BITS) - 1;
 
-const _: () = assert!(HEADER == 3 * size_of::<u64>() && STATE_AT + size_of::<u64>() == HEADER);
+const _: () = assert!(HEADER == 3 * size_of::<u64>() && STATE_AT == 2 * size_of::<u64>() as u64);
 const _: () = assert!(32 + LENGTH_BITS == 62 && NEVER.count_ones() + u16::BITS == 64);
 const _: () = assert!(crate::config::Limits::MAX_KEY_CEILING <= MAX_KEY);
 const _: () = assert!(crate::config::Limits::MAX_VALUE_CEILING <= MAX_VALUE);
@@ -86,7 +87,7 @@ impl Header {
 
     /// Reads the header of the entry at the beginning of these bytes.
     pub(super) fn read(bytes: &[u8]) -> Self {
-        let (first, state) = (word(bytes, 0), word(bytes, STATE_AT));
+        let (first, state) = (word(bytes, 0), word(bytes, 16));
         Self {
             due: due(first),
             seq: Seq(word(bytes, 8)),

@@ -6,11 +6,11 @@
 //! | `class`, `slab`, `slots` | pages cut into slots; writing and erasing entries |
 //! | `entry` | the bytes of an entry: the format |
 //! | `index` | from keys to slots |
+//! | `superblock` | the front of the region: the format of everything besides entries |
 //! | `wheel` | which entries end when, and how many are overdue |
 //! | `engine` | all of them held together |
 //!
-//! Pure but for the page source: time, randomness (the hasher) and numbers of writes are
-//! arguments. Used by the memory backend alone.
+//! Pure but for the page source: time and randomness (the key of the hash) are arguments. Used by the memory backend alone.
 //!
 //! Positions are numbers, never addresses, and everything outside the pages (index, wheel,
 //! slabs) can be made anew from them.
@@ -23,7 +23,9 @@ mod index;
 mod pages;
 mod slab;
 mod slots;
+mod superblock;
 mod wheel;
 
 pub(crate) use engine::{Engine, Full, Left};
 pub(crate) use pages::HeapPages;
+pub(crate) use superblock::HashKey;

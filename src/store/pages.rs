@@ -1,14 +1,17 @@
 //! Where pages come from, and which page numbers are taken.
 //!
 //! A [`PageSource`] gives memory for page numbers; [`Pages`] decides about the numbers. Pages are
-//! 64 KiB and are taken in runs. Nothing else of the engine knows what a page is made of: a
-//! source over a file or a memfd has page `n` at byte `n * PAGE`.
+//! 64 KiB and are taken in runs. Nothing else of the engine knows what a page is made of. Bytes
+//! are addressed over all pages: byte `n` of page `p` is at `p * PAGE + n`, and a source over a
+//! file has it there in the file.
 //!
 //! [`PageSource::store`] is the only way to change a page. A test that wants to stop the engine
 //! after any store to memory implements it.
 
 use std::collections::BTreeMap;
 use std::io;
+
+use super::superblock::FRONT;
 
 /// Bytes of a page. A run of them is the least that is taken from the system or given back.
 pub(super) const PAGE: usize = 64 << 10;
@@ -18,53 +21,90 @@ pub(super) const PAGES_END: u32 = 0xFFFF_0000 >> 12;
 /// How many free runs are looked at for a large one before the numbers grow.
 const SEARCH: usize = 256;
 
-/// Memory by page number. A run is known by the number of its first page.
+/// Where a page begins.
+#[cfg(test)]
+pub(super) fn page_at(page: u32) -> u64 {
+    u64::from(page) * PAGE as u64
+}
+
+/// Memory by page number.
 pub(crate) trait PageSource: Send {
-    /// Makes the run usable. Its bytes are zero and begin at a multiple of eight.
+    /// Makes a run of pages usable. Its bytes are zero, and aligned in memory as they are in the
+    /// region up to eight bytes.
     ///
     /// # Errors
     /// What the system says; then nothing was taken.
     fn take(&mut self, first: u32, pages: u32) -> io::Result<()>;
 
-    /// Gives the run's memory back to the system.
+    /// Gives a run's memory back to the system.
     fn give_back(&mut self, first: u32, pages: u32);
 
-    /// The bytes of a run that was taken.
-    fn bytes(&self, first: u32) -> &[u8];
+    /// The bytes from this one of a run that was taken, at least up to its end.
+    fn bytes(&self, at: u64) -> &[u8];
 
     /// Writes into a run that was taken.
-    fn store(&mut self, first: u32, offset: usize, bytes: &[u8]);
+    fn store(&mut self, at: u64, bytes: &[u8]);
 }
 
-/// Pages in the memory of this process; they end with it.
+/// Pages from the allocator of this process; they end with it.
 #[derive(Debug, Default)]
-pub(crate) struct HeapPages(Vec<Option<Box<[u8]>>>);
+pub(crate) struct HeapPages(Vec<HeapPage>);
+
+#[derive(Debug)]
+enum HeapPage {
+    Free,
+    /// The first of a run, with its bytes.
+    Head(Box<[u8]>),
+    /// So many pages behind the first of its run.
+    Behind(u32),
+}
+
+impl HeapPages {
+    /// The first page of the run with this byte, and where in it the byte is.
+    fn find(&self, at: u64) -> (usize, usize) {
+        let page = usize::try_from(at / PAGE as u64).expect("it was taken, so it is in memory");
+        let offset = usize::try_from(at % PAGE as u64).expect("less than a page");
+        match self.0[page] {
+            HeapPage::Behind(behind) => (page - behind as usize, behind as usize * PAGE + offset),
+            _ => (page, offset),
+        }
+    }
+}
 
 impl PageSource for HeapPages {
     fn take(&mut self, first: u32, pages: u32) -> io::Result<()> {
-        let first = first as usize;
-        let memory: Box<[u8]> = vec![0; pages as usize * PAGE].into();
+        let range = first as usize..(first + pages) as usize;
+        let memory: Box<[u8]> = vec![0; range.len() * PAGE].into();
         debug_assert!(memory.as_ptr().addr() % 8 == 0);
-        if self.0.len() <= first {
-            self.0.resize_with(first + 1, || None);
+        if self.0.len() < range.end {
+            self.0.resize_with(range.end, || HeapPage::Free);
         }
-        self.0[first] = Some(memory);
+        for (page, behind) in range.clone().zip(0..) {
+            self.0[page] = HeapPage::Behind(behind);
+        }
+        self.0[range.start] = HeapPage::Head(memory);
         Ok(())
     }
 
-    fn give_back(&mut self, first: u32, _pages: u32) {
-        self.0[first as usize] = None;
+    fn give_back(&mut self, first: u32, pages: u32) {
+        let run = first as usize..(first + pages) as usize;
+        self.0[run].fill_with(|| HeapPage::Free);
     }
 
-    fn bytes(&self, first: u32) -> &[u8] {
-        let run = self.0[first as usize].as_deref();
-        run.expect("only runs that were taken are used")
+    fn bytes(&self, at: u64) -> &[u8] {
+        let (head, offset) = self.find(at);
+        match &self.0[head] {
+            HeapPage::Head(bytes) => &bytes[offset..],
+            _ => panic!("page {head} is not taken"),
+        }
     }
 
-    fn store(&mut self, first: u32, offset: usize, bytes: &[u8]) {
-        let run = self.0[first as usize].as_deref_mut();
-        let run = run.expect("only runs that were taken are used");
-        run[offset..offset + bytes.len()].copy_from_slice(bytes);
+    fn store(&mut self, at: u64, bytes: &[u8]) {
+        let (head, offset) = self.find(at);
+        match &mut self.0[head] {
+            HeapPage::Head(run) => run[offset..offset + bytes.len()].copy_from_slice(bytes),
+            _ => panic!("page {head} is not taken"),
+        }
     }
 }
 
@@ -79,11 +119,12 @@ pub(super) struct Pages<P> {
 }
 
 impl<P: PageSource> Pages<P> {
+    /// Over a source whose front was taken.
     pub(super) fn new(source: P) -> Self {
         Self {
             source,
             free: BTreeMap::new(),
-            end: 0,
+            end: FRONT,
             taken: 0,
         }
     }
@@ -91,6 +132,11 @@ impl<P: PageSource> Pages<P> {
     /// How many pages are taken.
     pub(super) fn taken(&self) -> usize {
         self.taken as usize
+    }
+
+    /// No page from this number on is taken.
+    pub(super) fn end(&self) -> u32 {
+        self.end
     }
 
     /// Takes a run of pages; `None` where the numbers or the system's memory are at their end.
@@ -148,7 +194,7 @@ impl<P: PageSource> Pages<P> {
         let mut runs: BTreeMap<u32, (u32, bool)> = BTreeMap::new();
         let mut sum = 0;
         for (first, len) in taken {
-            assert_eq!(self.source.bytes(first).len(), len as usize * PAGE);
+            assert!(self.source.bytes(page_at(first)).len() >= len as usize * PAGE);
             assert!(
                 runs.insert(first, (len, true)).is_none(),
                 "page {first} twice"
@@ -159,7 +205,7 @@ impl<P: PageSource> Pages<P> {
         for (first, len) in &self.free {
             assert!(runs.insert(*first, (*len, false)).is_none());
         }
-        let (mut at, mut was_free) = (0, false);
+        let (mut at, mut was_free) = (FRONT, false);
         for (first, (len, is_taken)) in runs {
             assert_eq!(first, at, "a page is lost or shared");
             assert!(is_taken || !was_free, "free runs touch at {first}");
@@ -177,24 +223,26 @@ mod tests {
     fn numbers_that_come_back_are_joined_and_used_again() {
         let mut pages = Pages::new(HeapPages::default());
         let runs: Vec<u32> = [1, 4, 2, 1].map(|n| pages.take(n).unwrap()).into();
-        assert_eq!(runs, [0, 1, 5, 7]);
-        pages.give_back(1, 4);
-        pages.give_back(5, 2);
-        pages.check([(0, 1), (7, 1)].into_iter());
-        assert_eq!(pages.take(5), Some(1));
-        pages.give_back(7, 1);
-        pages.check([(0, 1), (1, 5)].into_iter());
-        assert_eq!((pages.taken(), pages.take(3)), (6, Some(6)));
+        assert_eq!(runs, [0, 1, 5, 7].map(|n| FRONT + n));
+        pages.give_back(FRONT + 1, 4);
+        pages.give_back(FRONT + 5, 2);
+        pages.check([(FRONT, 1), (FRONT + 7, 1)].into_iter());
+        assert_eq!(pages.take(5), Some(FRONT + 1));
+        pages.give_back(FRONT + 7, 1);
+        pages.check([(FRONT, 1), (FRONT + 1, 5)].into_iter());
+        assert_eq!((pages.taken(), pages.take(3)), (6, Some(FRONT + 6)));
     }
 
     #[test]
     fn a_page_is_zero_when_it_is_taken_again() {
         let mut pages = Pages::new(HeapPages::default());
-        let first = pages.take(1).unwrap();
-        pages.source.store(first, 8, &[1; 8]);
-        assert_eq!(pages.source.bytes(first)[8..16], [1; 8]);
-        pages.give_back(first, 1);
-        assert_eq!(pages.take(1), Some(first));
-        assert!(pages.source.bytes(first).iter().all(|byte| *byte == 0));
+        let first = pages.take(2).unwrap();
+        let at = page_at(first + 1) + 8;
+        pages.source.store(at, &[1; 8]);
+        assert_eq!(pages.source.bytes(at)[..8], [1; 8]);
+        pages.give_back(first, 2);
+        assert_eq!(pages.take(2), Some(first));
+        let bytes = pages.source.bytes(page_at(first));
+        assert!(bytes.len() == 2 * PAGE && bytes.iter().all(|byte| *byte == 0));
     }
 }

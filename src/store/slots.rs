@@ -13,6 +13,7 @@ use super::class::{CLASSES, Class};
 use super::entry::{self, Due, Entry, HEADER, Header, STATE_AT};
 use super::pages::{PAGE, PageSource, Pages};
 use super::slab::{Link, Slab};
+use super::superblock::{self, FRONT_BYTES};
 
 /// Bytes a slot number stands for.
 const UNIT: usize = 16;
@@ -27,6 +28,11 @@ impl Slot {
     pub(super) fn at(first: u32, offset: usize) -> Self {
         let units = u32::try_from(offset / UNIT).expect("a slab has less than 2^32 units");
         Self((first << 12) + units)
+    }
+
+    /// Its first byte.
+    fn begin(self) -> u64 {
+        u64::from(self.0) * UNIT as u64
     }
 
     fn page(self) -> usize {
@@ -53,7 +59,7 @@ enum Use {
 /// All slots over a page source.
 #[derive(Debug)]
 pub(super) struct Slots<P> {
-    pages: Pages<P>,
+    pub(super) pages: Pages<P>,
     uses: Vec<Use>,
     /// By class, the first pages of the slabs with a free slot.
     partial: Box<[Vec<u32>]>,
@@ -64,9 +70,9 @@ pub(super) struct Slots<P> {
 }
 
 impl<P: PageSource> Slots<P> {
-    pub(super) fn new(source: P) -> Self {
+    pub(super) fn new(pages: Pages<P>) -> Self {
         Self {
-            pages: Pages::new(source),
+            pages,
             uses: Vec::new(),
             partial: vec![Vec::new(); CLASSES].into(),
             graves: Vec::new(),
@@ -77,7 +83,7 @@ impl<P: PageSource> Slots<P> {
     /// Bytes of the pages and of what is kept beside them.
     pub(super) fn memory(&self) -> u64 {
         let uses = self.uses.capacity() * size_of::<Use>();
-        (self.pages.taken() * PAGE + self.heap + uses) as u64
+        (self.pages.taken() * PAGE + self.heap + uses) as u64 + FRONT_BYTES
     }
 
     /// Takes a slot for `len` bytes, and not more memory than `room`; `None` where that does not
@@ -102,11 +108,7 @@ impl<P: PageSource> Slots<P> {
             Some(class) => class.pages(),
             None => u32::try_from(len.div_ceil(PAGE)).ok()?,
         };
-        let table = if self.uses.len() + pages as usize > self.uses.capacity() {
-            (self.uses.capacity() + 4).max(pages as usize) * size_of::<Use>()
-        } else {
-            0
-        };
+        let table = self.table_growth(pages) * size_of::<Use>();
         let needed = (pages as usize * PAGE + Slab::heap_of(class) + table) as u64;
         let room = room
             + if needed > room {
@@ -118,6 +120,8 @@ impl<P: PageSource> Slots<P> {
             return None;
         }
         let first = self.pages.take(pages)?;
+        let used = superblock::Use::of(class);
+        superblock::set_use(&mut self.pages.source, first, Some(used));
         let slab = Slab::new(first, pages, class);
         self.heap += slab.heap();
         let at = first as usize;
@@ -137,6 +141,15 @@ impl<P: PageSource> Slots<P> {
             self.join_partial(first);
         }
         Some(first)
+    }
+
+    /// By how many elements `uses` grows at the most for so many more pages.
+    fn table_growth(&self, pages: u32) -> usize {
+        let (len, capacity) = ((self.pages.end() + pages) as usize, self.uses.capacity());
+        if len <= capacity {
+            return 0;
+        }
+        len.max(2 * capacity).max(4) - capacity
     }
 
     /// Gives back what is buried and the slabs that are kept though empty, until `bytes` are
@@ -163,26 +176,23 @@ impl<P: PageSource> Slots<P> {
 
     /// Writes an entry into a slot that was taken for it.
     pub(super) fn write(&mut self, slot: Slot, header: &Header, key: &[u8], value: &[u8]) {
-        let (first, offset) = self.place(slot);
-        let source = &mut self.pages.source;
-        source.store(first, offset + HEADER, key);
-        source.store(first, offset + HEADER + key.len(), value);
-        source.store(first, offset, &header.front());
-        source.store(first, offset + STATE_AT, &header.state().to_le_bytes());
+        let (begin, source) = (slot.begin(), &mut self.pages.source);
+        source.store(begin + HEADER as u64, key);
+        source.store(begin + (HEADER + key.len()) as u64, value);
+        source.store(begin, &header.front());
+        source.store(begin + STATE_AT, &header.state().to_le_bytes());
     }
 
     /// Moves the deadline of an entry: one store.
     pub(super) fn set_due(&mut self, slot: Slot, due: Due) {
-        let (first, offset) = self.place(slot);
-        let header = Header::read(&self.pages.source.bytes(first)[offset..]);
+        let header = Header::read(self.bytes(slot));
         let word = Header { due, ..header }.first();
-        self.pages.source.store(first, offset, &word.to_le_bytes());
+        self.pages.source.store(slot.begin(), &word.to_le_bytes());
     }
 
     /// Erases an entry and frees its slot.
     pub(super) fn erase(&mut self, slot: Slot) {
-        let (first, offset) = self.place(slot);
-        self.pages.source.store(first, offset + STATE_AT, &[0; 8]);
+        self.pages.source.store(slot.begin() + STATE_AT, &[0; 8]);
         self.put_back(slot);
     }
 
@@ -243,6 +253,7 @@ impl<P: PageSource> Slots<P> {
                 Some(Use::Head(slab)) => {
                     pages += slab.pages;
                     self.heap -= slab.heap();
+                    superblock::set_use(&mut self.pages.source, slab.first, None);
                     self.pages.give_back(slab.first, slab.pages);
                 }
                 Some(_) => {}
@@ -256,13 +267,7 @@ impl<P: PageSource> Slots<P> {
     }
 
     fn bytes(&self, slot: Slot) -> &[u8] {
-        let (first, offset) = self.place(slot);
-        &self.pages.source.bytes(first)[offset..]
-    }
-
-    fn place(&self, slot: Slot) -> (u32, usize) {
-        let first = self.first(slot);
-        (first, slot.offset_from(first))
+        self.pages.source.bytes(slot.begin())
     }
 
     fn first(&self, slot: Slot) -> u32 {
@@ -326,6 +331,7 @@ impl<P: PageSource> Slots<P> {
             self.uses[page as usize] = Use::None;
         }
         self.heap -= heap;
+        superblock::set_use(&mut self.pages.source, first, None);
         self.pages.give_back(first, pages);
     }
 
@@ -341,6 +347,8 @@ impl<P: PageSource> Slots<P> {
         let (mut taken, mut listed) = (Vec::new(), 0);
         for slab in slabs(&self.uses) {
             taken.extend(slab.taken());
+            let used = superblock::use_of(&self.pages.source, slab.first);
+            assert_eq!(used, Some(superblock::Use::of(slab.class)));
             let Some(class) = slab.class else {
                 assert!(!slab.is_empty(), "an empty run is kept");
                 continue;
