@@ -12,7 +12,7 @@ use fastrand::Rng;
 
 use super::model::ModelBackend;
 use super::*;
-use crate::store::HashKey;
+use crate::store::{HashKey, seeds};
 
 /// Seeds of an ordinary run.
 const SEEDS: Range<u64> = 0..200;
@@ -290,25 +290,9 @@ fn live_keys(model: &mut ModelBackend, now: Millis) -> Vec<Vec<u8>> {
 
 #[test]
 fn histories_are_those_of_the_model() {
-    let asked = std::env::var("MEMSTORE_SIM_SEED").ok();
-    let seeds = match asked
-        .as_deref()
-        .map(|asked| asked.split_once("..").ok_or(asked))
-    {
-        None => SEEDS,
-        Some(Ok((from, to))) => from.parse().unwrap()..to.parse().unwrap(),
-        Some(Err(seed)) => seed.parse().unwrap()..seed.parse::<u64>().unwrap() + 1,
-    };
-    let is_told = seeds.end - seeds.start == 1;
-    for seed in seeds {
-        let run = std::panic::catch_unwind(|| {
-            let mut world = World::new(seed, is_told);
-            (0..STEPS).for_each(|_| world.step());
-            world.finish();
-        });
-        if let Err(failure) = run {
-            eprintln!("replay with MEMSTORE_SIM_SEED={seed}");
-            std::panic::resume_unwind(failure);
-        }
-    }
+    seeds::each(SEEDS, |seed, is_told| {
+        let mut world = World::new(seed, is_told);
+        (0..STEPS).for_each(|_| world.step());
+        world.finish();
+    });
 }

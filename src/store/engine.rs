@@ -11,6 +11,7 @@ use siphasher::sip::SipHasher13;
 
 use super::entry::{Due, Entry, HEADER, Header, MAX_KEY, MAX_VALUE};
 use super::index::{Hash, Index};
+use super::limbo::{Limbo, Removal, Settled};
 use super::pages::{PageSource, Pages};
 use super::slots::{Slot, Slots};
 use super::superblock::{self, FRONT, HashKey};
@@ -60,18 +61,20 @@ pub(crate) enum Left {
 /// Entries over a page source `P`.
 #[derive(Debug)]
 pub(crate) struct Engine<P> {
-    slots: Slots<P>,
-    index: Index,
-    wheel: Wheel,
-    hasher: SipHasher13,
+    pub(super) slots: Slots<P>,
+    pub(super) index: Index,
+    pub(super) wheel: Wheel,
+    /// What was overwritten, where it has to survive a loss of power.
+    pub(super) limbo: Option<Limbo>,
+    pub(super) hasher: SipHasher13,
     /// The number of the last write.
-    seq: Seq,
+    pub(super) seq: Seq,
     /// Numbers below this one are noted in the region as given out.
-    reserved: u64,
-    bound: u64,
+    pub(super) reserved: u64,
+    pub(super) bound: u64,
     /// The latest time it was told. Callers take the time before they wait for a lock, so it may
     /// be told an earlier one.
-    now: Millis,
+    pub(super) now: Millis,
 }
 
 impl<P: PageSource> Engine<P> {
@@ -87,6 +90,7 @@ impl<P: PageSource> Engine<P> {
             slots: Slots::new(Pages::new(source)),
             index: Index::new(),
             wheel: Wheel::new(0),
+            limbo: None,
             hasher: SipHasher13::new_with_key(&key.0),
             seq: Seq(0),
             reserved: 0,
@@ -175,7 +179,7 @@ impl<P: PageSource> Engine<P> {
         match old {
             Some(old) => {
                 self.index.replace(place.hash, old, slot);
-                self.release(old);
+                self.retire(old, slot);
             }
             None => self.index.insert(place.hash, slot),
         }
@@ -206,12 +210,13 @@ impl<P: PageSource> Engine<P> {
                 }
                 self.slots.put_back(slot);
             }
+            let has_settled = self.settle(true);
             let left = self.upkeep();
             old = old.and(
                 self.index
                     .find(place.hash, |slot| self.slots.entry(slot).key == key),
             );
-            if left != Left::More {
+            if left != Left::More && !has_settled {
                 break;
             }
         }
@@ -276,13 +281,18 @@ impl<P: PageSource> Engine<P> {
         superblock::set_cleared(&mut self.slots.pages.source, self.seq);
         self.slots.clear();
         self.index.clear();
+        match &mut self.limbo {
+            Some(limbo) => limbo.clear(),
+            None => self.slots.let_go(),
+        }
         self.wheel = Wheel::new(self.now.as_unix());
     }
 
     /// A bounded step of background work.
     pub(crate) fn upkeep(&mut self) -> Left {
         let now = self.now.as_unix();
-        let is_burying = self.slots.bury() | self.index.bury();
+        let is_settling = self.settle(false);
+        let is_burying = self.slots.bury() | self.index.bury() | is_settling;
         for _ in 0..UPKEEP_STEP {
             match self.wheel.step(&mut self.slots, now) {
                 Step::Due(slot) => self.drop_swept(slot),
@@ -299,14 +309,78 @@ impl<P: PageSource> Engine<P> {
     fn drop_swept(&mut self, slot: Slot) {
         let hash = self.hash(self.slots.entry(slot).key);
         self.index.remove(hash, slot);
-        self.slots.erase(slot);
+        self.erase(slot);
     }
 
     /// Frees a slot that the index no longer has.
-    fn release(&mut self, slot: Slot) {
+    pub(super) fn release(&mut self, slot: Slot) {
         let due = self.slots.due(slot);
         self.wheel.remove(&mut self.slots, slot, due);
-        self.slots.erase(slot);
+        self.erase(slot);
+    }
+
+    /// Frees a slot whose key is in another one now.
+    fn retire(&mut self, old: Slot, new: Slot) {
+        let header = self.slots.entry(old).header;
+        self.wheel.remove(&mut self.slots, old, header.due);
+        let limbo = self.limbo.as_mut();
+        if !limbo.is_some_and(|limbo| limbo.keeps(old, header.seq, new)) {
+            self.slots.erase(old);
+        }
+    }
+
+    /// Erases an entry so that nothing behind it comes back.
+    fn erase(&mut self, slot: Slot) {
+        let limbo = self.limbo.as_mut();
+        let Removal { first, is_burial } =
+            limbo.map_or(Removal::default(), |limbo| limbo.removes(slot));
+        if let Some(older) = first {
+            self.erase(older);
+        }
+        if is_burial {
+            self.slots.set_due(slot, Due::PAST);
+        } else {
+            self.slots.erase(slot);
+        }
+    }
+
+    /// From now on what is overwritten is kept until a sync, so that the region survives a loss
+    /// of power. What is in it counts as synced.
+    pub(crate) fn set_lasting(&mut self) {
+        self.limbo = Some(Limbo::new(self.seq));
+    }
+
+    /// A sync of the region begins. The one before is over or has failed.
+    pub(crate) fn begin_sync(&mut self) {
+        let seq = self.seq;
+        self.limbo
+            .iter_mut()
+            .for_each(|limbo| limbo.begin_sync(seq));
+    }
+
+    /// The sync that was begun last has succeeded.
+    pub(crate) fn end_sync(&mut self) {
+        self.limbo.iter_mut().for_each(Limbo::end_sync);
+    }
+
+    /// Erases some of the entries that need not be kept any more, or of all that are kept where
+    /// memory is short; whether there were any.
+    fn settle(&mut self, is_urgent: bool) -> bool {
+        let Some(limbo) = &mut self.limbo else {
+            return false;
+        };
+        if limbo.let_go(is_urgent) {
+            self.slots.let_go();
+        }
+        for step in 0..UPKEEP_STEP {
+            let limbo = self.limbo.as_mut();
+            match limbo.and_then(|limbo| limbo.settle(is_urgent)) {
+                None => return step > 0,
+                Some(Settled::Remove(slot)) => self.erase(slot),
+                Some(Settled::Erase(slot)) => self.slots.erase(slot),
+            }
+        }
+        true
     }
 
     fn view<'a>(&self, entry: Entry<'a>) -> Option<View<'a>> {
@@ -319,25 +393,28 @@ impl<P: PageSource> Engine<P> {
         })
     }
 
-    fn hash(&self, key: &[u8]) -> Hash {
+    pub(super) fn hash(&self, key: &[u8]) -> Hash {
         Hash(self.hasher.hash(key))
     }
 
     /// Panics unless all parts agree and every account is exact.
     #[cfg(test)]
     pub(crate) fn check_invariants(&self) {
-        let taken = self.slots.check();
+        let mut taken = self.slots.check();
         let mut indexed = self
             .index
             .check(|slot| self.hash(self.slots.entry(slot).key));
-        indexed.sort_unstable();
         let mut sorted = taken.clone();
         sorted.sort_unstable();
+        indexed.extend(self.limbo.iter().flat_map(Limbo::slots));
+        indexed.sort_unstable();
         assert_eq!(indexed, sorted, "the index has what the slots have");
         for slot in &taken {
             let entry = self.slots.entry(*slot);
             assert!(entry.header.is_there && entry.is_whole(), "{slot:?}");
         }
+        let kept: Vec<_> = self.limbo.iter().flat_map(Limbo::slots).collect();
+        taken.retain(|slot| !kept.contains(slot));
         self.wheel.check(&self.slots, &taken);
         assert!(self.memory() <= self.bound, "{} bytes", self.memory());
     }

@@ -46,6 +46,9 @@ const _: () = assert!(crate::config::Limits::MAX_VALUE_CEILING <= MAX_VALUE);
 pub(super) struct Due(u64);
 
 impl Due {
+    /// Of what has ended before anything began.
+    pub(super) const PAST: Self = Self(0);
+
     pub(super) fn new(deadline: Option<Millis>) -> Self {
         Self(deadline.map_or(NEVER, |at| at.as_unix().min(NEVER - 1)))
     }
@@ -98,6 +101,11 @@ impl Header {
         }
     }
 
+    /// Bytes of the entry, header included.
+    pub(super) fn len(&self) -> usize {
+        HEADER + self.key_len + self.value_len
+    }
+
     /// The first two words: they may be written as long as the entry is not there.
     pub(super) fn front(&self) -> [u8; 16] {
         let mut bytes = [0; 16];
@@ -116,6 +124,10 @@ impl Header {
         u64::from(self.checksum) | (self.value_len as u64) << 32 | THERE
     }
 }
+
+/// What is there is no whole entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Damaged;
 
 /// An entry as it lies in a page.
 #[derive(Debug, Clone, Copy)]
@@ -137,8 +149,21 @@ impl<'a> Entry<'a> {
         }
     }
 
+    /// The entry in a slot of these bytes, which may be anything; `None` where none is there.
+    pub(super) fn find(bytes: &'a [u8]) -> Option<Result<Self, Damaged>> {
+        // A table of pages that was damaged may name slots that are too small.
+        let header = bytes.get(..HEADER).map(Header::read)?;
+        if !header.is_there {
+            return None;
+        }
+        if header.len() > bytes.len() {
+            return Some(Err(Damaged));
+        }
+        let entry = Self::read(bytes);
+        Some(entry.is_whole().then_some(entry).ok_or(Damaged))
+    }
+
     /// Whether key, value and header belong together.
-    #[cfg(test)]
     pub(super) fn is_whole(&self) -> bool {
         self.header.checksum == checksum(self.header.seq, self.key, self.value)
     }

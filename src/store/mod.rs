@@ -8,19 +8,36 @@
 //! | `index` | from keys to slots |
 //! | `superblock` | the front of the region: the format of everything besides entries |
 //! | `wheel` | which entries end when, and how many are overdue |
+//! | `limbo` | what was overwritten, until it is on the disk |
 //! | `engine` | all of them held together |
+//! | `recovery` | all of them made anew from the pages |
 //!
 //! Pure but for the page source: time and randomness (the key of the hash) are arguments. Used by the memory backend alone.
 //!
 //! Positions are numbers, never addresses, and everything outside the pages (index, wheel,
 //! slabs) can be made anew from them.
 
+#![cfg_attr(
+    all(),
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "no page source outlives its process yet"
+    )
+)]
+
 mod bits;
 mod class;
+#[cfg(test)]
+mod crash_tests;
 mod engine;
 mod entry;
 mod index;
+mod limbo;
 mod pages;
+mod recovery;
+#[cfg(test)]
+pub(crate) mod seeds;
 mod slab;
 mod slots;
 mod superblock;
@@ -28,4 +45,5 @@ mod wheel;
 
 pub(crate) use engine::{Engine, Full, Left};
 pub(crate) use pages::HeapPages;
+pub(crate) use recovery::{Recovered, Refused};
 pub(crate) use superblock::HashKey;

@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use super::superblock::FRONT;
+use super::superblock::{self, FRONT};
 
 /// Bytes of a page. A run of them is the least that is taken from the system or given back.
 pub(super) const PAGE: usize = 64 << 10;
@@ -22,7 +22,6 @@ pub(super) const PAGES_END: u32 = 0xFFFF_0000 >> 12;
 const SEARCH: usize = 256;
 
 /// Where a page begins.
-#[cfg(test)]
 pub(super) fn page_at(page: u32) -> u64 {
     u64::from(page) * PAGE as u64
 }
@@ -115,6 +114,8 @@ pub(super) struct Pages<P> {
     /// Numbers below `end` that are free: first of a run to its length. No two runs touch.
     free: BTreeMap<u32, u32>,
     end: u32,
+    /// What the region says of `end`: at least that.
+    noted: u32,
     taken: u32,
 }
 
@@ -125,7 +126,34 @@ impl<P: PageSource> Pages<P> {
             source,
             free: BTreeMap::new(),
             end: FRONT,
+            noted: FRONT,
             taken: 0,
+        }
+    }
+
+    /// Over a source where these runs are taken already, in order and none in another, of `pages`
+    /// in all. What lies between them is given back.
+    pub(super) fn restore(mut source: P, runs: &[(u32, u32)], pages: u32) -> Self {
+        let end = runs.last().map_or(FRONT, |(first, len)| first + len);
+        superblock::set_end(&mut source, end);
+        let (mut free, mut at, mut taken) = (BTreeMap::new(), FRONT, 0);
+        for (first, len) in runs {
+            if *first > at {
+                source.give_back(at, first - at);
+                free.insert(at, first - at);
+            }
+            at = first + len;
+            taken += len;
+        }
+        if pages > at {
+            source.give_back(at, pages - at);
+        }
+        Self {
+            source,
+            free,
+            end,
+            noted: end,
+            taken,
         }
     }
 
@@ -163,6 +191,10 @@ impl<P: PageSource> Pages<P> {
             }
         } else {
             self.end = end;
+            if end > self.noted {
+                superblock::set_end(&mut self.source, end);
+                self.noted = end;
+            }
         }
         self.taken += pages;
         Some(first)
@@ -219,9 +251,15 @@ impl<P: PageSource> Pages<P> {
 mod tests {
     use super::*;
 
+    fn pages() -> Pages<HeapPages> {
+        let mut source = HeapPages::default();
+        source.take(0, FRONT).unwrap();
+        Pages::new(source)
+    }
+
     #[test]
     fn numbers_that_come_back_are_joined_and_used_again() {
-        let mut pages = Pages::new(HeapPages::default());
+        let mut pages = pages();
         let runs: Vec<u32> = [1, 4, 2, 1].map(|n| pages.take(n).unwrap()).into();
         assert_eq!(runs, [0, 1, 5, 7].map(|n| FRONT + n));
         pages.give_back(FRONT + 1, 4);
@@ -235,7 +273,7 @@ mod tests {
 
     #[test]
     fn a_page_is_zero_when_it_is_taken_again() {
-        let mut pages = Pages::new(HeapPages::default());
+        let mut pages = pages();
         let first = pages.take(2).unwrap();
         let at = page_at(first + 1) + 8;
         pages.source.store(at, &[1; 8]);

@@ -81,10 +81,30 @@ impl Slab {
     pub(super) fn take(&mut self) -> Slot {
         let free = self.taken.first_missing();
         let index = free.expect("a slab that is not full has a free slot");
+        self.take_at(index);
+        self.slot(index)
+    }
+
+    /// The slot with this number.
+    pub(super) fn slot(&self, index: usize) -> Slot {
+        Slot::at(self.first, index * self.slot_size as usize)
+    }
+
+    /// Slots, taken or not.
+    pub(super) fn slots(&self) -> usize {
+        self.slots as usize
+    }
+
+    /// Bytes of a slot.
+    pub(super) fn slot_size(&self) -> usize {
+        self.slot_size as usize
+    }
+
+    /// Takes this very slot, which is free.
+    pub(super) fn take_at(&mut self, index: usize) {
+        debug_assert!(!self.taken.has(index));
         self.taken.insert(index);
         self.used += 1;
-        let index = u32::try_from(index).expect("below the number of slots");
-        Slot::at(self.first, index as usize * self.slot_size as usize)
     }
 
     pub(super) fn give_back(&mut self, slot: Slot) {
@@ -124,7 +144,7 @@ impl Slab {
         let mut taken = Vec::new();
         let mut from = 0;
         while let Some(index) = self.taken.next(from) {
-            taken.push(Slot::at(self.first, index * self.slot_size as usize));
+            taken.push(self.slot(index));
             from = index + 1;
             if from == self.slots as usize {
                 break;

@@ -63,7 +63,9 @@ pub(super) struct Slots<P> {
     uses: Vec<Use>,
     /// By class, the first pages of the slabs with a free slot.
     partial: Box<[Vec<u32>]>,
-    /// What `clear` took out, its pages to be given back in steps.
+    /// What `clear` took out.
+    cleared: Vec<Vec<Use>>,
+    /// What of that may go: its pages are given back in steps.
     graves: Vec<Vec<Use>>,
     /// Heap bytes of the slabs, buried ones included.
     heap: usize,
@@ -75,6 +77,7 @@ impl<P: PageSource> Slots<P> {
             pages,
             uses: Vec::new(),
             partial: vec![Vec::new(); CLASSES].into(),
+            cleared: Vec::new(),
             graves: Vec::new(),
             heap: 0,
         }
@@ -122,11 +125,17 @@ impl<P: PageSource> Slots<P> {
         let first = self.pages.take(pages)?;
         let used = superblock::Use::of(class);
         superblock::set_use(&mut self.pages.source, first, Some(used));
-        let slab = Slab::new(first, pages, class);
+        self.install(Slab::new(first, pages, class));
+        Some(first)
+    }
+
+    /// Takes a slab up whose pages are taken.
+    pub(super) fn install(&mut self, slab: Slab) {
         self.heap += slab.heap();
+        let (first, is_open) = (slab.first, slab.class.is_some() && !slab.is_full());
         let at = first as usize;
-        let last = if class.is_some() {
-            at + pages as usize
+        let last = if slab.class.is_some() {
+            at + slab.pages as usize
         } else {
             at + 1
         };
@@ -137,10 +146,9 @@ impl<P: PageSource> Slots<P> {
         for (page, behind) in (at + 1..last).zip(1..) {
             self.uses[page] = Use::Behind(behind);
         }
-        if class.is_some() {
+        if is_open {
             self.join_partial(first);
         }
-        Some(first)
     }
 
     /// By how many elements `uses` grows at the most for so many more pages.
@@ -192,8 +200,19 @@ impl<P: PageSource> Slots<P> {
 
     /// Erases an entry and frees its slot.
     pub(super) fn erase(&mut self, slot: Slot) {
-        self.pages.source.store(slot.begin() + STATE_AT, &[0; 8]);
+        self.void(slot);
         self.put_back(slot);
+    }
+
+    /// Gives back a run whose slab was not taken up, because nothing is in it.
+    pub(super) fn abandon(&mut self, first: u32, pages: u32) {
+        superblock::set_use(&mut self.pages.source, first, None);
+        self.pages.give_back(first, pages);
+    }
+
+    /// Marks that no entry is in a slot, which may be one of a slab not taken up yet.
+    pub(super) fn void(&mut self, slot: Slot) {
+        self.pages.source.store(slot.begin() + STATE_AT, &[0; 8]);
     }
 
     /// Frees a slot that no entry was written into.
@@ -236,10 +255,15 @@ impl<P: PageSource> Slots<P> {
         self.head_mut(self.first(slot))
     }
 
-    /// Forgets all entries; their pages are given back by [`bury`](Self::bury).
+    /// Forgets all entries; their pages stay until they are let go.
     pub(super) fn clear(&mut self) {
-        self.graves.push(std::mem::take(&mut self.uses));
+        self.cleared.push(std::mem::take(&mut self.uses));
         self.partial.iter_mut().for_each(Vec::clear);
+    }
+
+    /// Has [`bury`](Self::bury) give back the pages of what was cleared.
+    pub(super) fn let_go(&mut self) {
+        self.graves.append(&mut self.cleared);
     }
 
     /// Gives back some pages of what was cleared; whether there may be more.
@@ -266,7 +290,8 @@ impl<P: PageSource> Slots<P> {
         true
     }
 
-    fn bytes(&self, slot: Slot) -> &[u8] {
+    /// From the slot's first byte at least up to its run's end.
+    pub(super) fn bytes(&self, slot: Slot) -> &[u8] {
         self.pages.source.bytes(slot.begin())
     }
 
@@ -331,8 +356,7 @@ impl<P: PageSource> Slots<P> {
             self.uses[page as usize] = Use::None;
         }
         self.heap -= heap;
-        superblock::set_use(&mut self.pages.source, first, None);
-        self.pages.give_back(first, pages);
+        self.abandon(first, pages);
     }
 
     /// Panics unless slabs, lists and page numbers agree; all slots that are taken.
@@ -364,7 +388,8 @@ impl<P: PageSource> Slots<P> {
             }
         }
         assert_eq!(listed, self.partial.iter().map(Vec::len).sum::<usize>());
-        let all = || slabs(&self.uses).chain(self.graves.iter().flat_map(|grave| slabs(grave)));
+        let gone = || self.graves.iter().chain(&self.cleared);
+        let all = || slabs(&self.uses).chain(gone().flat_map(|uses| slabs(uses)));
         assert_eq!(self.heap, all().map(Slab::heap).sum::<usize>());
         self.pages.check(all().map(|slab| (slab.first, slab.pages)));
         taken
