@@ -8,9 +8,9 @@ use std::sync::{MutexGuard, PoisonError};
 use crate::backend::{Backend, SharedBackend};
 use crate::config::Limits;
 use crate::exec::{Conversation, Host, Next, Origin};
-use crate::net::{AllowedUids, CloseReason, ConnectionId, Handler, Peer, Refusal, Verdict};
+use crate::net::{AllowedUids, CloseReason, ConnectionId, Handler, Peer, Refusal, Taken, Verdict};
 use crate::protocol::auth::{Bytes32, Secret};
-use crate::protocol::{ErrorCode, Frame, FrameError};
+use crate::protocol::{ErrorCode, frame};
 use crate::supervisor::event::WorkerId;
 use crate::time::Millis;
 
@@ -114,11 +114,21 @@ impl Handler for Turn<'_> {
         Conversation::refused(code, &why.to_string(), out);
     }
 
-    fn max_body(&self, session: &Session) -> usize {
-        session.conversation.max_body(self.limits)
-    }
-
-    fn frame(&mut self, session: &mut Session, frame: Frame<'_>, out: &mut Vec<u8>) -> Verdict {
+    fn request(
+        &mut self,
+        _id: ConnectionId,
+        session: &mut Session,
+        bytes: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Taken {
+        let frame = match frame::split(bytes, session.conversation.max_body(self.limits)) {
+            Ok(Some(frame)) => frame,
+            Ok(None) => return Taken::Nothing,
+            Err(error) => {
+                Conversation::broken(error, out);
+                return Taken::Garbage("what it sent is no frame");
+            }
+        };
         let was_open = session.conversation.is_open();
         let mut host = Host {
             backend: self.backend.as_mut(),
@@ -130,7 +140,7 @@ impl Handler for Turn<'_> {
             generation: self.generation,
             pid: self.pid,
         };
-        match session.conversation.answer(&mut host, frame, out) {
+        let verdict = match session.conversation.answer(&mut host, frame, out) {
             Next::Close(why) => Verdict::Close(why),
             Next::Continue if !was_open && session.conversation.is_open() => {
                 if let Some(worker) = session.worker {
@@ -139,11 +149,8 @@ impl Handler for Turn<'_> {
                 Verdict::Introduced
             }
             Next::Continue => Verdict::Continue,
-        }
-    }
-
-    fn broken(&mut self, _session: &mut Session, error: FrameError, out: &mut Vec<u8>) {
-        Conversation::broken(error, out);
+        };
+        Taken::Request(frame.wire_len(), verdict)
     }
 
     fn closed(&mut self, id: ConnectionId, session: Session, why: CloseReason) {

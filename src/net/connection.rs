@@ -1,4 +1,4 @@
-//! One connection: bytes in, frames to the handler, replies out, within bounds.
+//! One connection: bytes in, requests to the handler, replies out, within bounds.
 //!
 //! Generic over its stream, so that the tests can script every accident; knows neither mio nor
 //! time. The reactor tells it what events said ([`readable`](Connection::readable),
@@ -12,9 +12,9 @@
 use std::io::{self, Read, Write};
 
 use super::buffer::{Input, Output, Pool};
-use super::handler::{CloseReason, Handler, Verdict};
+use super::handler::{CloseReason, Handler, Taken, Verdict};
+use super::token::ConnectionId;
 use crate::config::Limits;
-use crate::protocol::frame;
 
 /// Requests that are run in one turn; then others have theirs.
 pub(super) const REQUESTS_PER_TURN: usize = 64;
@@ -36,6 +36,7 @@ enum Inflow {
 
 /// What a turn needs besides the connection.
 pub(super) struct Turn<'a, H: Handler> {
+    pub(super) id: ConnectionId,
     pub(super) handler: &'a mut H,
     pub(super) session: &'a mut H::Session,
     pub(super) limits: &'a Limits,
@@ -51,7 +52,7 @@ pub(super) struct Connection<S> {
     input: Input,
     output: Output,
     inflow: Inflow,
-    /// The input may hold a whole frame: a budget or a pause stopped the parsing.
+    /// The input may hold a whole request: a budget or a pause stopped the parsing.
     unparsed: bool,
     /// The peer does not read; until it does, nothing of it is read or run.
     paused: bool,
@@ -143,6 +144,24 @@ impl<S> Connection<S> {
         !self.paused && self.closing.is_none()
     }
 
+    /// Appends output that no request of this peer asked for. An error is why the connection is
+    /// to be closed at once.
+    pub(super) fn push(
+        &mut self,
+        bytes: &[u8],
+        limits: &Limits,
+        pool: &mut Pool,
+    ) -> Result<(), CloseReason> {
+        if self.closing.is_some() {
+            return Ok(());
+        }
+        self.output.append(pool, |out| out.extend_from_slice(bytes));
+        if self.output.len() > limits.hard_cap() {
+            return Err(CloseReason::OutputCap);
+        }
+        Ok(())
+    }
+
     fn close_after_flush(&mut self, why: CloseReason) {
         self.closing = Some(why);
         self.input = Input::default();
@@ -150,8 +169,8 @@ impl<S> Connection<S> {
         self.inflow = Inflow::Dry;
     }
 
-    /// Runs the frames at the front of `bytes` and says how many bytes they had. Leaves
-    /// `unparsed` true where a whole frame may be left.
+    /// Runs the requests at the front of `bytes` and says how many bytes they had. Leaves
+    /// `unparsed` true where a whole one may be left.
     fn run<H: Handler>(
         &mut self,
         bytes: &[u8],
@@ -164,28 +183,22 @@ impl<S> Connection<S> {
                 self.unparsed = self.closing.is_none();
                 break;
             }
-            let max_body = turn.handler.max_body(turn.session);
-            match frame::split(&bytes[used..], max_body) {
-                Ok(None) => break,
-                Ok(Some(frame)) => {
-                    used += frame.wire_len();
+            let (handler, session) = (&mut *turn.handler, &mut *turn.session);
+            let taken = self.output.append(turn.pool, |out| {
+                handler.request(turn.id, session, &bytes[used..], out)
+            });
+            match taken {
+                Taken::Nothing => break,
+                Taken::Request(len, verdict) => {
+                    used += len;
                     turn.budget -= 1;
-                    let (handler, session) = (&mut *turn.handler, &mut *turn.session);
-                    let verdict = self
-                        .output
-                        .append(turn.pool, |out| handler.frame(session, frame, out));
                     match verdict {
                         Verdict::Continue => {}
                         Verdict::Introduced => turn.introduced = true,
                         Verdict::Close(why) => self.closing = Some(CloseReason::Rejected(why)),
                     }
                 }
-                Err(error) => {
-                    let (handler, session) = (&mut *turn.handler, &mut *turn.session);
-                    self.output
-                        .append(turn.pool, |out| handler.broken(session, error, out));
-                    self.closing = Some(CloseReason::Broken(error));
-                }
+                Taken::Garbage(why) => self.closing = Some(CloseReason::Garbage(why)),
             }
             if self.output.len() > turn.limits.hard_cap() {
                 return Err(CloseReason::OutputCap);
@@ -235,7 +248,7 @@ impl<S: Read + Write> Connection<S> {
                 return Ok(());
             }
             Ok(0) => {
-                self.closing = Some(CloseReason::MidFrame);
+                self.closing = Some(CloseReason::MidRequest);
                 return Ok(());
             }
             Ok(n) => n,

@@ -13,7 +13,7 @@ pub(crate) struct Counters {
     pub(crate) refused_full: u64,
     /// Connections refused because of who the peer is.
     pub(crate) refused_stranger: u64,
-    /// Frames handed to the handler.
+    /// Requests handed to the handler.
     pub(crate) requests: u64,
     /// How often a peer was no longer read because it did not read.
     pub(crate) pauses: u64,
@@ -25,9 +25,9 @@ pub(crate) struct Counters {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Closed {
     pub(crate) eof: u64,
-    pub(crate) mid_frame: u64,
+    pub(crate) mid_request: u64,
     pub(crate) failed: u64,
-    pub(crate) broken: u64,
+    pub(crate) garbage: u64,
     pub(crate) rejected: u64,
     pub(crate) output_cap: u64,
     pub(crate) deadline: u64,
@@ -38,9 +38,9 @@ impl Closed {
     pub(super) fn count(&mut self, why: CloseReason) {
         let counter = match why {
             CloseReason::Eof => &mut self.eof,
-            CloseReason::MidFrame => &mut self.mid_frame,
+            CloseReason::MidRequest => &mut self.mid_request,
             CloseReason::Failed(_) => &mut self.failed,
-            CloseReason::Broken(_) => &mut self.broken,
+            CloseReason::Garbage(_) => &mut self.garbage,
             CloseReason::Rejected(_) => &mut self.rejected,
             CloseReason::OutputCap => &mut self.output_cap,
             CloseReason::Deadline => &mut self.deadline,
@@ -53,14 +53,14 @@ impl Closed {
     pub(crate) fn total(&self) -> u64 {
         let Self {
             eof,
-            mid_frame,
+            mid_request,
             failed,
-            broken,
+            garbage,
             rejected,
             output_cap,
             deadline,
             asked,
         } = self;
-        eof + mid_frame + failed + broken + rejected + output_cap + deadline + asked
+        eof + mid_request + failed + garbage + rejected + output_cap + deadline + asked
     }
 }

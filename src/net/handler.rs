@@ -1,4 +1,4 @@
-//! The seam between the loop and what the frames mean: the [`Handler`] and its words.
+//! The seam between the loop and what the bytes mean: the [`Handler`] and its words.
 //!
 //! The master implements it; the reactor and its connections call it. Nothing here does anything.
 
@@ -6,9 +6,8 @@ use std::io;
 
 use super::peer::Peer;
 use super::token::ConnectionId;
-use crate::protocol::{Frame, FrameError};
 
-/// What the loop asks about connections and their frames.
+/// What the loop asks about connections and their requests.
 pub(crate) trait Handler {
     /// What is to be remembered of one connection. The connection owns it.
     type Session;
@@ -22,26 +21,33 @@ pub(crate) trait Handler {
     /// Appends what a refused peer is told. It is sent as far as the socket takes it at once.
     fn refused(&mut self, _why: Refusal, _out: &mut Vec<u8>) {}
 
-    /// The largest body accepted from this peer now, in bytes.
-    fn max_body(&self, session: &Self::Session) -> usize;
-
-    /// Does what a frame asks and appends the reply to `out`, where other replies may stand
-    /// already.
-    fn frame(
+    /// Does what the request at the front of `bytes` asks and appends the reply to `out`, where
+    /// other replies may stand already. `bytes` is never empty. As long as the request is not
+    /// whole it is called again with the same bytes and more.
+    fn request(
         &mut self,
+        id: ConnectionId,
         session: &mut Self::Session,
-        frame: Frame<'_>,
+        bytes: &[u8],
         out: &mut Vec<u8>,
-    ) -> Verdict;
-
-    /// Appends a reply that says why the connection is about to be closed.
-    fn broken(&mut self, session: &mut Self::Session, error: FrameError, out: &mut Vec<u8>);
+    ) -> Taken;
 
     /// A connection is gone; no event of it comes any more.
     fn closed(&mut self, id: ConnectionId, session: Self::Session, why: CloseReason);
 }
 
-/// How a connection goes on after a frame.
+/// What became of the request at the front of some bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// It is not whole yet.
+    Nothing,
+    /// It had so many bytes, at least one.
+    Request(usize, Verdict),
+    /// It is none; why is for the log. What `out` was given is sent, then the connection closed.
+    Garbage(&'static str),
+}
+
+/// How a connection goes on after a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Continue,
@@ -68,15 +74,15 @@ pub(crate) enum CloseReason {
     /// The peer closed it.
     #[error("the peer closed it")]
     Eof,
-    /// The peer closed it within a frame.
-    #[error("the peer closed it within a frame")]
-    MidFrame,
+    /// The peer closed it within a request.
+    #[error("the peer closed it within a request")]
+    MidRequest,
     /// The system says that it is broken.
     #[error("it failed: {0}")]
     Failed(io::ErrorKind),
-    /// What the peer sent is no frame.
+    /// What the peer sent is no request.
     #[error("{0}")]
-    Broken(FrameError),
+    Garbage(&'static str),
     /// The handler wants it closed.
     #[error("{0}")]
     Rejected(&'static str),

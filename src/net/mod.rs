@@ -1,8 +1,8 @@
 //! The event loop: one thread, one poll, many connections, no blocking.
 //!
 //! Here live the [`Reactor`] and what it is made of, the path socket with its lock, the peer's
-//! credentials and the signals. What a request means does not live here: the reactor splits the
-//! bytes of a connection into frames and hands them to a [`Handler`]. The master's glue calls it,
+//! credentials and the signals. What a request means does not live here: the reactor hands the
+//! bytes of a connection to a [`Handler`], a request at a time. The master's glue calls it,
 //! a tick at a time:
 //!
 //! ```text
@@ -37,7 +37,7 @@ mod throttle;
 mod timers;
 mod token;
 
-pub(crate) use handler::{CloseReason, Handler, Refusal, Verdict};
+pub(crate) use handler::{CloseReason, Handler, Refusal, Taken, Verdict};
 pub(crate) use listener::PathSocket;
 pub(crate) use lock::Mastership;
 pub(crate) use peer::{AllowedUids, Peer};

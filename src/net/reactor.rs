@@ -298,6 +298,7 @@ impl<T> Reactor<T> {
             entry.ready = false;
             let was_paused = entry.connection.is_paused();
             let mut turn = Turn {
+                id,
                 handler,
                 session: &mut entry.session,
                 limits: &self.limits,
@@ -323,6 +324,16 @@ impl<T> Reactor<T> {
         while let Some(id) = self.deadlines.expired(now) {
             self.kill(id, CloseReason::Deadline);
         }
+    }
+
+    /// Sends bytes that no request of this connection asked for. Nothing happens where it is
+    /// closed already.
+    pub(crate) fn push(&mut self, id: ConnectionId, bytes: &[u8]) {
+        let Some(entry) = alive(&mut self.slots, id) else {
+            return;
+        };
+        let result = entry.connection.push(bytes, &self.limits, &mut self.pool);
+        self.settle(id, result);
     }
 
     /// Writes what waits to be written, one write for each connection that has something.

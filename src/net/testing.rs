@@ -4,10 +4,10 @@ use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{self, Command, Stdio};
 
-use super::handler::{CloseReason, Handler, Refusal, Verdict};
+use super::handler::{CloseReason, Handler, Refusal, Taken, Verdict};
 use super::peer::Peer;
 use super::token::ConnectionId;
-use crate::protocol::{Frame, FrameError, frame};
+use crate::protocol::frame;
 
 /// Replies with the request itself; the codes below make exceptions. Its session counts frames.
 #[derive(Default)]
@@ -27,6 +27,8 @@ pub(super) const INFLATE: u8 = 4;
 pub(super) const BROKEN: u8 = 0xC0;
 /// The code of what a refused peer is told.
 pub(super) const REFUSED: u8 = 0xC6;
+/// Why a connection with that is closed.
+pub(super) const GARBAGE: &str = "no frame";
 /// The largest body.
 pub(super) const MAX_BODY: usize = 1 << 20;
 
@@ -42,11 +44,21 @@ impl Handler for Echo {
         frame::write(out, REFUSED, 0, |_| ());
     }
 
-    fn max_body(&self, _frames: &u64) -> usize {
-        MAX_BODY
-    }
-
-    fn frame(&mut self, frames: &mut u64, frame: Frame<'_>, out: &mut Vec<u8>) -> Verdict {
+    fn request(
+        &mut self,
+        _id: ConnectionId,
+        frames: &mut u64,
+        bytes: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Taken {
+        let frame = match frame::split(bytes, MAX_BODY) {
+            Ok(Some(frame)) => frame,
+            Ok(None) => return Taken::Nothing,
+            Err(_) => {
+                frame::write(out, BROKEN, 0, |_| ());
+                return Taken::Garbage(GARBAGE);
+            }
+        };
         *frames += 1;
         let header = frame.header;
         frame::write(out, header.code, header.id, |out| match header.code {
@@ -56,17 +68,12 @@ impl Handler for Echo {
             }
             _ => out.extend_from_slice(frame.body),
         });
-        match frame.header.code {
+        let verdict = match frame.header.code {
             INTRODUCE => Verdict::Introduced,
             GOODBYE => Verdict::Close("it said goodbye"),
             _ => Verdict::Continue,
-        }
-    }
-
-    fn broken(&mut self, _frames: &mut u64, error: FrameError, out: &mut Vec<u8>) {
-        frame::write(out, BROKEN, 0, |out| {
-            out.extend_from_slice(error.to_string().as_bytes());
-        });
+        };
+        Taken::Request(frame.wire_len(), verdict)
     }
 
     fn closed(&mut self, id: ConnectionId, _frames: u64, why: CloseReason) {

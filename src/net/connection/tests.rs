@@ -1,8 +1,7 @@
 //! A connection on a stream that behaves as the script says.
 
 use super::*;
-use crate::net::testing::{self, BROKEN, Echo, GOODBYE, INFLATE, request};
-use crate::protocol::FrameError;
+use crate::net::testing::{self, BROKEN, Echo, GARBAGE, GOODBYE, INFLATE, request};
 use proptest::prelude::*;
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -120,6 +119,7 @@ impl Bench {
 
     fn turn(&mut self) {
         let mut turn = Turn {
+            id: ConnectionId::first(0).unwrap(),
             handler: &mut self.echo,
             session: &mut self.frames,
             limits: &self.limits,
@@ -285,7 +285,7 @@ fn an_end_within_a_frame_is_told_apart() {
     bench.hang_up();
     bench.run(5);
     assert_eq!(bench.socket().sent, whole);
-    assert_eq!(bench.end, Some(CloseReason::MidFrame));
+    assert_eq!(bench.end, Some(CloseReason::MidRequest));
 }
 
 #[test]
@@ -370,8 +370,7 @@ proptest! {
             End::Torn => stream.extend(&request(ECHO, 9, b"torn")[..17]),
             End::Garbage => {
                 stream.extend(b"GARBAGE");
-                let why = FrameError::Magic(b'G').to_string();
-                expected.extend(request(BROKEN, 0, why.as_bytes()));
+                expected.extend(request(BROKEN, 0, b""));
             }
             End::Goodbye => {
                 stream.extend(request(GOODBYE, 9, b""));
@@ -420,8 +419,8 @@ proptest! {
         let why = match end {
             End::Silence => None,
             End::HangUp => Some(CloseReason::Eof),
-            End::Torn => Some(CloseReason::MidFrame),
-            End::Garbage => Some(CloseReason::Broken(FrameError::Magic(b'G'))),
+            End::Torn => Some(CloseReason::MidRequest),
+            End::Garbage => Some(CloseReason::Garbage(GARBAGE)),
             End::Goodbye => Some(CloseReason::Rejected("it said goodbye")),
         };
         prop_assert_eq!(bench.end, why);

@@ -11,8 +11,8 @@ use std::time::Instant;
 
 use super::*;
 use crate::net::lock::Mastership;
-use crate::net::testing::{BROKEN, Echo, GOODBYE, INFLATE, request};
-use crate::protocol::{FrameError, frame};
+use crate::net::testing::{BROKEN, Echo, GARBAGE, GOODBYE, INFLATE, request};
+use crate::protocol::frame;
 
 /// What only tests need to look at.
 impl<T> Reactor<T> {
@@ -244,10 +244,9 @@ fn garbage_is_answered_and_closed_and_harms_nobody() {
         ]
         .concat(),
     );
-    let error = FrameError::Magic(b'G');
-    master.assert_closed(id, CloseReason::Broken(error));
-    let why = request(BROKEN, 0, error.to_string().as_bytes());
-    assert_eq!(client.receive(), [request(ECHO, 1, b"good"), why].concat());
+    master.assert_closed(id, CloseReason::Garbage(GARBAGE));
+    let told = [request(ECHO, 1, b"good"), request(BROKEN, 0, b"")].concat();
+    assert_eq!(client.receive(), told);
     assert!(client.is_closed);
     master.assert_serves(&mut other);
 }
@@ -260,7 +259,7 @@ fn a_peer_that_dies_within_a_frame_harms_nobody() {
     client.send(&request(ECHO, 1, b"half")[..18]);
     master.tick();
     drop(client);
-    master.assert_closed(id, CloseReason::MidFrame);
+    master.assert_closed(id, CloseReason::MidRequest);
     master.assert_serves(&mut other);
 }
 
@@ -371,4 +370,34 @@ fn a_peer_that_does_not_read_its_last_replies_is_not_waited_for_forever() {
     assert!(master.echo.closed.is_empty());
     master.now = end;
     master.assert_closed(id, CloseReason::Deadline);
+}
+
+#[test]
+fn what_is_pushed_arrives_behind_the_replies_and_not_at_who_is_gone() {
+    let mut master = Master::new(Limits::default());
+    let (id, mut client) = master.adopt();
+    client.send(&request(ECHO, 1, b"asked"));
+    master.until("the reply", |master| {
+        master
+            .reactor
+            .session_mut(id)
+            .is_some_and(|frames| *frames == 1)
+    });
+    master.reactor.push(id, b"not asked");
+    let expected = [&request(ECHO, 1, b"asked")[..], b"not asked"].concat();
+    master.until("both", |_| client.receive() == expected);
+    master.reactor.close(id);
+    master.reactor.push(id, b"lost");
+}
+
+#[test]
+fn who_does_not_read_what_is_pushed_is_closed() {
+    let limits = Limits::default();
+    let mut master = Master::new(limits.clone());
+    let (id, _client) = master.adopt();
+    let message = vec![7; 1 << 20];
+    for _ in 0..=limits.hard_cap() / message.len() {
+        master.reactor.push(id, &message);
+    }
+    master.assert_closed(id, CloseReason::OutputCap);
 }
