@@ -1,6 +1,7 @@
 //! Numbers as text: read as strictly as Redis reads them, written without allocation.
 //!
-//! Used by the parser, by the writer and by commands that take numbers.
+//! Used by the parser, by the writer and by commands that take numbers. The floats that Redis
+//! counts with have [a file of their own](super::extended).
 
 /// Reads a decimal integer that is written as [`write_i64`] writes it: no plus, no leading zero, no
 /// space, no `-0`.
