@@ -31,6 +31,8 @@ pub mod auth;
 pub mod codec;
 mod dialect;
 pub mod frame;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod message;
 pub mod resp;
 
