@@ -47,6 +47,17 @@ pub enum Condition {
     IfSeq(Seq),
 }
 
+/// What the bytes of a value are.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[non_exhaustive]
+pub enum Kind {
+    /// Whatever the client means by them.
+    #[default]
+    Bytes,
+    /// The fields of a hash of the Redis dialect.
+    Hash,
+}
+
 /// What a store can do beyond `get`, `set`, `touch` and `destroy`, which all stores can.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct Capabilities(u64);
@@ -63,11 +74,18 @@ impl Capabilities {
     /// It numbers its writes, so that [`Condition::IfSeq`] works.
     pub const COMPARE_AND_SET: Self = Self(1 << 3);
 
-    const NAMES: [(Self, &'static str); 4] = [
+    /// It can keep values of other [kinds](Kind) than bytes.
+    pub const KINDS: Self = Self(1 << 4);
+    /// It has sixteen databases instead of one.
+    pub const DATABASES: Self = Self(1 << 5);
+
+    const NAMES: [(Self, &'static str); 6] = [
         (Self::ALL, "all"),
         (Self::LENGTH, "length"),
         (Self::CLEAR, "clear"),
         (Self::COMPARE_AND_SET, "compare-and-set"),
+        (Self::KINDS, "kinds"),
+        (Self::DATABASES, "databases"),
     ];
 
     /// Both sets together.

@@ -17,7 +17,7 @@ use common::{connect, folder, memstore};
 use memstore_cluster::backend::{
     Backend, BackendError, Deadline, EntryRef, MemoryBackend, SetOutcome, Upkeep,
 };
-use memstore_cluster::contract::{Capabilities, Condition, Seq};
+use memstore_cluster::contract::{Capabilities, Condition, Kind, Seq};
 use memstore_cluster::testing::TestMaster;
 use memstore_cluster::time::Millis;
 use memstore_cluster::{Error, Options, Role, Source, Standalone, Store};
@@ -36,6 +36,7 @@ impl Backend for Plain {
             value: Cow::Borrowed(value),
             deadline: None,
             seq: Seq::default(),
+            kind: Kind::Bytes,
         }))
     }
 

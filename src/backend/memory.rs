@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::ops::ControlFlow;
 
 use super::{Backend, BackendError, Cursor, Deadline, EntryRef, SetOutcome, Upkeep, Visitor, Walk};
-use crate::contract::{Capabilities, Condition};
+use crate::contract::{Capabilities, Condition, Kind};
 use crate::store::{Engine, Full, HashKey, HeapPages, Left};
 use crate::time::Millis;
 
@@ -77,6 +77,7 @@ impl Backend for MemoryBackend {
             .with(Capabilities::LENGTH)
             .with(Capabilities::CLEAR)
             .with(Capabilities::COMPARE_AND_SET)
+            .with(Capabilities::KINDS)
     }
 
     fn get(&mut self, now: Millis, key: &[u8]) -> Result<Option<EntryRef<'_>>, BackendError> {
@@ -85,6 +86,7 @@ impl Backend for MemoryBackend {
             value: Cow::Borrowed(found.value),
             deadline: found.deadline,
             seq: found.seq,
+            kind: found.kind,
         }))
     }
 
@@ -93,6 +95,17 @@ impl Backend for MemoryBackend {
         now: Millis,
         key: &[u8],
         value: &[u8],
+        deadline: Deadline,
+        condition: Condition,
+    ) -> Result<SetOutcome, BackendError> {
+        self.set_kind(now, key, (Kind::Bytes, value), deadline, condition)
+    }
+
+    fn set_kind(
+        &mut self,
+        now: Millis,
+        key: &[u8],
+        (kind, value): (Kind, &[u8]),
         deadline: Deadline,
         condition: Condition,
     ) -> Result<SetOutcome, BackendError> {
@@ -117,7 +130,7 @@ impl Backend for MemoryBackend {
         if deadline.is_some_and(|deadline| deadline <= now) {
             self.engine.remove(place);
         } else {
-            self.engine.put(place, key, value, deadline, seq)?;
+            self.engine.put(place, key, (kind, value), deadline, seq)?;
         }
         Ok(SetOutcome::Stored(seq))
     }
@@ -156,6 +169,7 @@ impl Backend for MemoryBackend {
                 value: Cow::Borrowed(found.value),
                 deadline: found.deadline,
                 seq: found.seq,
+                kind: found.kind,
             };
             match visit(found.key, entry) {
                 Walk::On => ControlFlow::Continue(()),

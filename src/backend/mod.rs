@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 
 pub use memory::MemoryBackend;
 
-use crate::contract::{Capabilities, Condition, Seq};
+use crate::contract::{Capabilities, Condition, Kind, Seq};
 use crate::time::Millis;
 
 /// A backend that the master's loop and the handles in the same process share. The lock is held
@@ -31,6 +31,8 @@ pub struct EntryRef<'a> {
     pub deadline: Option<Millis>,
     /// The number of the write that made it.
     pub seq: Seq,
+    /// What the value is.
+    pub kind: Kind,
 }
 
 /// When a written entry shall stop being visible.
@@ -105,6 +107,27 @@ pub trait Backend: Send {
         deadline: Deadline,
         condition: Condition,
     ) -> Result<SetOutcome, BackendError>;
+
+    /// As [`set`](Self::set), of any kind.
+    fn set_kind(
+        &mut self,
+        now: Millis,
+        key: &[u8],
+        (kind, value): (Kind, &[u8]),
+        deadline: Deadline,
+        condition: Condition,
+    ) -> Result<SetOutcome, BackendError> {
+        match kind {
+            Kind::Bytes => self.set(now, key, value, deadline, condition),
+            Kind::Hash => Err(BackendError::Unsupported("a value that is a hash")),
+        }
+    }
+
+    /// The database with this number, below 16, of the [sixteen](Capabilities::DATABASES) where
+    /// it has them. It is the one with number 0 itself.
+    fn database(&mut self, _number: u8) -> Option<&mut dyn Backend> {
+        None
+    }
 
     /// Moves the deadline of a live entry and nothing else; its version stays. Whether there was
     /// one. A deadline in the past removes it.

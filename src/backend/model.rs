@@ -11,7 +11,7 @@ use std::mem;
 use std::sync::Arc;
 
 use super::{Backend, BackendError, Cursor, Deadline, EntryRef, SetOutcome, Upkeep, Visitor, Walk};
-use crate::contract::{Capabilities, Condition, Seq};
+use crate::contract::{Capabilities, Condition, Kind, Seq};
 use crate::time::Millis;
 
 /// Entries freed by one step of [`Backend::upkeep`]: some ten microseconds of work.
@@ -44,6 +44,7 @@ struct Record {
     deadline: Option<Millis>,
     seq: Seq,
     birth: Birth,
+    kind: Kind,
 }
 
 impl Record {
@@ -56,6 +57,7 @@ impl Record {
             value: Cow::Borrowed(&self.value),
             deadline: self.deadline,
             seq: self.seq,
+            kind: self.kind,
         }
     }
 }
@@ -174,6 +176,17 @@ impl Backend for ModelBackend {
         deadline: Deadline,
         condition: Condition,
     ) -> Result<SetOutcome, BackendError> {
+        self.set_kind(now, key, (Kind::Bytes, value), deadline, condition)
+    }
+
+    fn set_kind(
+        &mut self,
+        now: Millis,
+        key: &[u8],
+        (kind, value): (Kind, &[u8]),
+        deadline: Deadline,
+        condition: Condition,
+    ) -> Result<SetOutcome, BackendError> {
         let live = self.entries.live(now, key);
         let found = live.map(|record| record.seq);
         let holds = match condition {
@@ -208,12 +221,14 @@ impl Backend for ModelBackend {
                 deadline: None,
                 seq,
                 birth: self.births,
+                kind,
             };
             self.entries.records.insert(key, record);
         }
         if let Some(record) = self.entries.records.get_mut(key) {
             record.value = value.into();
             record.seq = seq;
+            record.kind = kind;
         }
         self.entries.set_deadline(key, deadline);
         Ok(SetOutcome::Stored(seq))

@@ -6,6 +6,7 @@
 //! and all randomness come in as arguments.
 
 mod conversation;
+pub mod redis;
 
 use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};

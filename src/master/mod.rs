@@ -8,6 +8,7 @@ mod fleet;
 mod notices;
 mod service;
 
+use std::collections::HashMap;
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use service::{Service, Session};
 
 use crate::backend::{SharedBackend, Upkeep};
 use crate::config::Limits;
+use crate::exec::redis;
 use crate::net::{AllowedUids, PathSocket, Reactor, Signal, Waker};
 use crate::protocol::auth::Secret;
 use crate::supervisor::action::ExitReason;
@@ -153,6 +155,8 @@ impl Master {
                 generation: 0,
                 pid: std::process::id(),
                 events: Vec::new(),
+                redis: redis::Shared::new(setup.clock.now()),
+                clients: HashMap::new(),
             },
             fleet,
             clock: setup.clock,
@@ -192,6 +196,9 @@ impl Master {
                 upkeep = Upkeep::Until(now.after_ms(1));
             }
             drop(turn);
+            for (to, bytes) in self.service.outbox() {
+                self.reactor.push(to, &bytes);
+            }
             self.reactor.flush();
             // Closed connections are buried last, so that no event of this tick meets a new one.
             let mut turn = self.service.turn(now);

@@ -1,32 +1,52 @@
-//! What the frames mean: the reactor's handler over the backend.
+//! What the bytes of connections mean: the reactor's handler over the backend.
 //!
-//! A [`Service`] lives as long as the master; a [`Turn`] of it holds the backend's lock and the
+//! The first byte that a peer sends decides which dialect it speaks. A [`Service`] lives as long as the master; a [`Turn`] of it holds the backend's lock and the
 //! time for one turn of the loop, so that neither is paid for per request.
 
+use std::collections::HashMap;
 use std::sync::{MutexGuard, PoisonError};
 
 use crate::backend::{Backend, SharedBackend};
 use crate::config::Limits;
-use crate::exec::{Conversation, Host, Next, Origin};
+use crate::exec::{Conversation, Host, Next, Origin, redis};
 use crate::net::{AllowedUids, CloseReason, ConnectionId, Handler, Peer, Refusal, Taken, Verdict};
 use crate::protocol::auth::{Bytes32, Secret};
-use crate::protocol::{ErrorCode, frame};
+use crate::protocol::{Dialect, ErrorCode, frame};
 use crate::supervisor::event::WorkerId;
 use crate::time::Millis;
 
 /// What is remembered of a connection.
 pub(crate) struct Session {
-    conversation: Conversation,
+    origin: Origin,
+    talk: Talk,
     /// Whose channel it is; `None` through the path socket.
     worker: Option<WorkerId>,
+}
+
+/// What is spoken on a connection.
+enum Talk {
+    /// Nothing was said yet.
+    Silence,
+    Native(Conversation),
+    Redis(Box<redis::Session>),
 }
 
 impl Session {
     /// A channel that this slot inherits; `worker` where a supervisor started it.
     pub(super) fn of_channel(slot: u16, worker: Option<WorkerId>) -> Self {
         Self {
-            conversation: Conversation::new(Origin::Channel { slot }),
+            origin: Origin::Channel { slot },
+            talk: Talk::Silence,
             worker,
+        }
+    }
+
+    /// Whether the peer has introduced itself.
+    fn is_open(&self) -> bool {
+        match &self.talk {
+            Talk::Silence => false,
+            Talk::Native(conversation) => conversation.is_open(),
+            Talk::Redis(session) => session.is_open(),
         }
     }
 }
@@ -49,6 +69,9 @@ pub(super) struct Service {
     pub(super) generation: u32,
     pub(super) pid: u32,
     pub(super) events: Vec<ChannelEvent>,
+    pub(super) redis: redis::Shared,
+    /// Who speaks the Redis dialect.
+    pub(super) clients: HashMap<redis::ClientId, ConnectionId>,
 }
 
 impl Service {
@@ -64,6 +87,8 @@ impl Service {
             generation,
             pid,
             events,
+            redis,
+            clients,
         } = self;
         Turn {
             // A panic of a backend that happened in a call of a handle in this process does not
@@ -77,7 +102,16 @@ impl Service {
             generation: *generation,
             pid: *pid,
             events,
+            redis,
+            clients,
         }
+    }
+
+    /// What is to be sent to connections that did not ask for it, in order.
+    pub(super) fn outbox(&mut self) -> impl Iterator<Item = (ConnectionId, Vec<u8>)> {
+        let Self { redis, clients, .. } = self;
+        let sent = redis.outbox();
+        sent.filter_map(|(client, bytes)| Some((*clients.get(&client)?, bytes)))
     }
 }
 
@@ -91,6 +125,43 @@ pub(super) struct Turn<'s> {
     generation: u32,
     pid: u32,
     events: &'s mut Vec<ChannelEvent>,
+    redis: &'s mut redis::Shared,
+    clients: &'s mut HashMap<redis::ClientId, ConnectionId>,
+}
+
+impl Turn<'_> {
+    fn native(&mut self, talk: &mut Conversation, bytes: &[u8], out: &mut Vec<u8>) -> Taken {
+        let frame = match frame::split(bytes, talk.max_body(self.limits)) {
+            Ok(Some(frame)) => frame,
+            Ok(None) => return Taken::Nothing,
+            Err(error) => {
+                Conversation::broken(error, out);
+                return Taken::Garbage("what it sent is no frame");
+            }
+        };
+        let mut host = Host {
+            backend: self.backend.as_mut(),
+            now: self.now,
+            limits: self.limits,
+            secret: self.secret,
+            nonce: &nonce,
+            workers: self.workers,
+            generation: self.generation,
+            pid: self.pid,
+        };
+        let next = talk.answer(&mut host, frame, out);
+        Taken::Request(frame.wire_len(), verdict(next))
+    }
+
+    fn redis_host(&mut self) -> redis::Host<'_> {
+        redis::Host {
+            backend: self.backend.as_mut(),
+            now: self.now,
+            limits: self.limits,
+            secret: self.secret,
+            shared: self.redis,
+        }
+    }
 }
 
 impl Handler for Turn<'_> {
@@ -101,7 +172,8 @@ impl Handler for Turn<'_> {
             return Err(Refusal::Stranger { uid: peer.uid });
         }
         Ok(Session {
-            conversation: Conversation::new(Origin::Path),
+            origin: Origin::Path,
+            talk: Talk::Silence,
             worker: None,
         })
     }
@@ -116,48 +188,58 @@ impl Handler for Turn<'_> {
 
     fn request(
         &mut self,
-        _id: ConnectionId,
+        id: ConnectionId,
         session: &mut Session,
         bytes: &[u8],
         out: &mut Vec<u8>,
     ) -> Taken {
-        let frame = match frame::split(bytes, session.conversation.max_body(self.limits)) {
-            Ok(Some(frame)) => frame,
-            Ok(None) => return Taken::Nothing,
-            Err(error) => {
-                Conversation::broken(error, out);
-                return Taken::Garbage("what it sent is no frame");
-            }
+        let was_open = session.is_open();
+        if let Talk::Silence = session.talk {
+            session.talk = match Dialect::of(bytes[0]) {
+                Dialect::Native => Talk::Native(Conversation::new(session.origin)),
+                Dialect::Resp => {
+                    let redis = redis::Session::new(&mut self.redis_host(), session.origin);
+                    self.clients.insert(redis.id(), id);
+                    Talk::Redis(Box::new(redis))
+                }
+            };
+        }
+        let taken = match &mut session.talk {
+            Talk::Silence => unreachable!("it was broken above"),
+            Talk::Native(conversation) => self.native(conversation, bytes, out),
+            Talk::Redis(talk) => match talk.request(&mut self.redis_host(), bytes, out) {
+                redis::Taken::Nothing => Taken::Nothing,
+                redis::Taken::Request(len, next) => Taken::Request(len, verdict(next)),
+                redis::Taken::Garbage => Taken::Garbage("what it sent is no command"),
+            },
         };
-        let was_open = session.conversation.is_open();
-        let mut host = Host {
-            backend: self.backend.as_mut(),
-            now: self.now,
-            limits: self.limits,
-            secret: self.secret,
-            nonce: &nonce,
-            workers: self.workers,
-            generation: self.generation,
-            pid: self.pid,
-        };
-        let verdict = match session.conversation.answer(&mut host, frame, out) {
-            Next::Close(why) => Verdict::Close(why),
-            Next::Continue if !was_open && session.conversation.is_open() => {
+        if let Taken::Request(len, Verdict::Continue) = taken {
+            if !was_open && session.is_open() {
                 if let Some(worker) = session.worker {
                     self.events.push(ChannelEvent::Introduced(worker));
                 }
-                Verdict::Introduced
+                return Taken::Request(len, Verdict::Introduced);
             }
-            Next::Continue => Verdict::Continue,
-        };
-        Taken::Request(frame.wire_len(), verdict)
+        }
+        taken
     }
 
     fn closed(&mut self, id: ConnectionId, session: Session, why: CloseReason) {
-        tracing::debug!(connection = ?id, origin = ?session.conversation.origin(), %why, "closed");
+        tracing::debug!(connection = ?id, origin = ?session.origin, %why, "closed");
+        if let Talk::Redis(talk) = session.talk {
+            self.clients.remove(&talk.id());
+            talk.leave(self.redis);
+        }
         if let Some(worker) = session.worker {
             self.events.push(ChannelEvent::Closed(worker));
         }
+    }
+}
+
+fn verdict(next: Next) -> Verdict {
+    match next {
+        Next::Continue => Verdict::Continue,
+        Next::Close(why) => Verdict::Close(why),
     }
 }
 

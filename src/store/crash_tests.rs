@@ -15,7 +15,7 @@ use super::pages::{HeapPages, PAGE, PageSource, page_at};
 use super::recovery::{Recovered, Refused};
 use super::seeds;
 use super::superblock::{FRONT, HashKey};
-use crate::contract::Seq;
+use crate::contract::{Kind, Seq};
 use crate::time::Millis;
 
 /// Seeds of an ordinary run.
@@ -190,7 +190,9 @@ impl History {
                     let len = rng.usize(..1 << bits);
                     let (value, seq) = (vec![rng.u8(..); len], engine.number());
                     let place = engine.locate(&key);
-                    engine.put(place, &key, &value, deadline, seq).unwrap();
+                    engine
+                        .put(place, &key, (Kind::Bytes, &value), deadline, seq)
+                        .unwrap();
                 }
                 8..=9 => {
                     let place = engine.locate(&key);
@@ -333,7 +335,9 @@ fn no_number_of_a_write_is_given_out_again() {
 fn region() -> Image {
     let mut engine = Engine::create(Image::default(), HashKey([3; 16])).unwrap();
     let (place, seq) = (engine.locate(b"key"), engine.number());
-    engine.put(place, b"key", b"value", None, seq).unwrap();
+    engine
+        .put(place, b"key", (Kind::Bytes, b"value"), None, seq)
+        .unwrap();
     engine.slots.pages.source
 }
 
@@ -409,7 +413,9 @@ fn any_bytes_behind_the_first_page_are_survived() {
                 engine.check_invariants();
                 let seq = engine.number();
                 let place = engine.locate(b"key 1");
-                engine.put(place, b"key 1", b"new", None, seq).unwrap();
+                engine
+                    .put(place, b"key 1", (Kind::Bytes, b"new"), None, seq)
+                    .unwrap();
                 assert_eq!(engine.get(b"key 1").unwrap().value, b"new");
             }
         }

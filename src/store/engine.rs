@@ -16,7 +16,7 @@ use super::pages::{PageSource, Pages};
 use super::slots::{Slot, Slots};
 use super::superblock::{self, FRONT, HashKey};
 use super::wheel::{Step, Wheel};
-use crate::contract::Seq;
+use crate::contract::{Kind, Seq};
 use crate::time::Millis;
 
 /// Entries or wheel positions dealt with by one step of upkeep: some hundred microseconds where
@@ -44,6 +44,7 @@ pub(crate) struct View<'a> {
     pub(crate) value: &'a [u8],
     pub(crate) deadline: Option<Millis>,
     pub(crate) seq: Seq,
+    pub(crate) kind: Kind,
 }
 
 /// The memory bound leaves no room, or the entry does not fit the format.
@@ -164,7 +165,7 @@ impl<P: PageSource> Engine<P> {
         &mut self,
         place: Place,
         key: &[u8],
-        value: &[u8],
+        (kind, value): (Kind, &[u8]),
         deadline: Option<Millis>,
         seq: Seq,
     ) -> Result<(), Full> {
@@ -175,7 +176,7 @@ impl<P: PageSource> Engine<P> {
         let (slot, old) = self.make_room(place, key, len)?;
         let due = Due::new(deadline);
         self.slots
-            .write(slot, &Header::new(due, seq, key, value), key, value);
+            .write(slot, &Header::new(due, (seq, kind), key, value), key, value);
         match old {
             Some(old) => {
                 self.index.replace(place.hash, old, slot);
@@ -390,6 +391,7 @@ impl<P: PageSource> Engine<P> {
             value: entry.value,
             deadline: header.due.ms().map(Millis::from_unix),
             seq: header.seq,
+            kind: header.kind,
         })
     }
 

@@ -8,7 +8,7 @@
 //! | 0..8 | 0..48 | deadline, milliseconds since the Unix epoch; all ones: never |
 //! | | 48..64 | length of the key |
 //! | 8..16 | 0..56 | number of the write that made it |
-//! | | 56..64 | zero: the kind of the value, where there will be others than bytes |
+//! | | 56..64 | kind of the value: 0 bytes, 1 a hash |
 //! | 16..24 | 0..32 | checksum: CRC-32 (IEEE) of key length (2 bytes), value length (4), the second word (8), key, value |
 //! | | 32..62 | length of the value |
 //! | | 62 | it was read since the eviction hand passed |
@@ -21,7 +21,7 @@
 //!
 //! Deadlines from the year 10889 on are kept as the last millisecond before it.
 
-use crate::contract::Seq;
+use crate::contract::{Kind, Seq};
 use crate::time::Millis;
 
 /// Bytes before the key.
@@ -32,6 +32,10 @@ pub(super) const STATE_AT: u64 = 16;
 const NEVER: u64 = (1 << 48) - 1;
 const THERE: u64 = 1 << 63;
 const LENGTH_BITS: u32 = 30;
+/// A million writes a second reach the last number in two thousand years.
+const SEQ_BITS: u32 = 56;
+const LAST_SEQ: u64 = (1 << SEQ_BITS) - 1;
+const HASH: u64 = 1;
 /// The longest key and the largest value that fit the header.
 pub(super) const MAX_KEY: usize = u16::MAX as usize;
 pub(super) const MAX_VALUE: usize = (1 << LENGTH_BITS) - 1;
@@ -68,6 +72,7 @@ impl Due {
 pub(super) struct Header {
     pub(super) due: Due,
     pub(super) seq: Seq,
+    pub(super) kind: Kind,
     pub(super) key_len: usize,
     pub(super) value_len: usize,
     pub(super) checksum: u32,
@@ -77,23 +82,29 @@ pub(super) struct Header {
 
 impl Header {
     /// The header of an entry about to be written.
-    pub(super) fn new(due: Due, seq: Seq, key: &[u8], value: &[u8]) -> Self {
+    pub(super) fn new(due: Due, (seq, kind): (Seq, Kind), key: &[u8], value: &[u8]) -> Self {
         Self {
             due,
             seq,
+            kind,
             key_len: key.len(),
             value_len: value.len(),
-            checksum: checksum(seq, key, value),
+            checksum: checksum(second(seq, kind), key, value),
             is_there: true,
         }
     }
 
     /// Reads the header of the entry at the beginning of these bytes.
     pub(super) fn read(bytes: &[u8]) -> Self {
-        let (first, state) = (word(bytes, 0), word(bytes, 16));
+        let (first, second, state) = (word(bytes, 0), word(bytes, 8), word(bytes, 16));
         Self {
             due: due(first),
-            seq: Seq(word(bytes, 8)),
+            seq: Seq(second & LAST_SEQ),
+            kind: if second >> SEQ_BITS == HASH {
+                Kind::Hash
+            } else {
+                Kind::Bytes
+            },
             key_len: (first >> 48) as usize,
             value_len: low_usize(state >> 32) & MAX_VALUE,
             checksum: low_u32(state),
@@ -110,7 +121,7 @@ impl Header {
     pub(super) fn front(&self) -> [u8; 16] {
         let mut bytes = [0; 16];
         bytes[..8].copy_from_slice(&self.first().to_le_bytes());
-        bytes[8..].copy_from_slice(&self.seq.0.to_le_bytes());
+        bytes[8..].copy_from_slice(&second(self.seq, self.kind).to_le_bytes());
         bytes
     }
 
@@ -165,7 +176,8 @@ impl<'a> Entry<'a> {
 
     /// Whether key, value and header belong together.
     pub(super) fn is_whole(&self) -> bool {
-        self.header.checksum == checksum(self.header.seq, self.key, self.value)
+        let Header { seq, kind, .. } = self.header;
+        self.header.checksum == checksum(second(seq, kind), self.key, self.value)
     }
 }
 
@@ -178,11 +190,21 @@ fn due(first: u64) -> Due {
     Due(first & NEVER)
 }
 
-fn checksum(seq: Seq, key: &[u8], value: &[u8]) -> u32 {
+/// The second word.
+fn second(seq: Seq, kind: Kind) -> u64 {
+    debug_assert!(seq.0 <= LAST_SEQ);
+    let kind = match kind {
+        Kind::Bytes => 0,
+        Kind::Hash => HASH,
+    };
+    seq.0 | kind << SEQ_BITS
+}
+
+fn checksum(second: u64, key: &[u8], value: &[u8]) -> u32 {
     let mut front = [0; 14];
     front[..2].copy_from_slice(&low_u16(key.len()).to_le_bytes());
     front[2..6].copy_from_slice(&low_u32(value.len() as u64).to_le_bytes());
-    front[6..].copy_from_slice(&seq.0.to_le_bytes());
+    front[6..].copy_from_slice(&second.to_le_bytes());
     let mut crc = crc32fast::Hasher::new();
     crc.update(&front);
     crc.update(key);
@@ -228,12 +250,12 @@ mod tests {
     #[test]
     fn the_format_is_what_the_table_says() {
         let due = Due::new(Some(Millis::from_unix(0x1234)));
-        let header = Header::new(due, Seq(0x0102), b"key", b"value");
+        let header = Header::new(due, (Seq(0x0102), Kind::Hash), b"key", b"value");
         let bytes = bytes(&header, b"key", b"value");
         assert_eq!(bytes[..8], [0x34, 0x12, 0, 0, 0, 0, 3, 0]);
-        assert_eq!(bytes[8..16], [2, 1, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(bytes[8..16], [2, 1, 0, 0, 0, 0, 0, 1]);
         let mut sum = crc32fast::Hasher::new();
-        sum.update(b"\x03\0\x05\0\0\0\x02\x01\0\0\0\0\0\0keyvalue");
+        sum.update(b"\x03\0\x05\0\0\0\x02\x01\0\0\0\0\0\x01keyvalue");
         assert_eq!(bytes[16..20], sum.finalize().to_le_bytes());
         assert_eq!(bytes[20..24], [5, 0, 0, 0x80]);
         assert_eq!(&bytes[24..32], b"keyvalue");
@@ -247,7 +269,7 @@ mod tests {
 
     #[test]
     fn a_changed_byte_is_noticed_except_in_the_deadline() {
-        let header = Header::new(Due::new(None), Seq(9), b"k", b"some value");
+        let header = Header::new(Due::new(None), (Seq(9), Kind::Bytes), b"k", b"some value");
         let good = bytes(&header, b"k", b"some value");
         for at in 8..24 + 11 {
             let mut bad = good.clone();

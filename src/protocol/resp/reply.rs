@@ -53,6 +53,21 @@ impl<'a> Writer<'a> {
         self.protocol = protocol;
     }
 
+    /// Bytes that are written so far, by others before too.
+    pub fn len(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Whether nothing is written.
+    pub fn is_empty(&self) -> bool {
+        self.out.is_empty()
+    }
+
+    /// Takes back what was written since there were so many bytes.
+    pub fn truncate(&mut self, len: usize) {
+        self.out.truncate(len);
+    }
+
     /// A word of ours: `OK`, `PONG`, `QUEUED`.
     pub fn simple(&mut self, word: &'static str) {
         self.line(b'+', word.as_bytes());

@@ -1,0 +1,76 @@
+//! What a command has at hand while it runs.
+
+use super::fault::Fault;
+use super::session::Session;
+use super::shared::Shared;
+use crate::backend::{Backend, EntryRef};
+use crate::config::Limits;
+use crate::contract::Kind;
+use crate::protocol::auth::Secret;
+use crate::protocol::resp::number::parse_i64;
+use crate::protocol::resp::{Request, Writer};
+use crate::time::Millis;
+
+/// One command being run. It has as many arguments as its table says.
+pub(super) struct Call<'c> {
+    pub(super) args: Request<'c>,
+    pub(super) reply: Writer<'c>,
+    pub(super) now: Millis,
+    pub(super) limits: &'c Limits,
+    pub(super) secret: Option<&'c Secret>,
+    pub(super) session: &'c mut Session,
+    pub(super) shared: &'c mut Shared,
+    /// All databases; see [`parts`](Self::parts).
+    pub(super) backend: &'c mut dyn Backend,
+}
+
+impl<'c> Call<'c> {
+    /// The argument at this place; the command's name is at 0.
+    pub(super) fn arg(&self, at: usize) -> &'c [u8] {
+        let arg = self.args.get(at);
+        arg.expect("the table says how many there are at least")
+    }
+
+    /// The arguments from this place on.
+    pub(super) fn args_from(&self, at: usize) -> impl ExactSizeIterator<Item = &'c [u8]> + use<'c> {
+        self.args.iter().skip(at)
+    }
+
+    /// The argument at this place as a number.
+    pub(super) fn integer(&self, at: usize) -> Result<i64, Fault> {
+        parse_i64(self.arg(at)).ok_or(Fault::NOT_AN_INTEGER)
+    }
+
+    /// The selected database, and where the reply goes.
+    pub(super) fn parts(&mut self) -> (&mut dyn Backend, &mut Writer<'c>) {
+        let store = database(self.backend, self.session.database);
+        (store, &mut self.reply)
+    }
+
+    /// The selected database.
+    pub(super) fn store(&mut self) -> &mut dyn Backend {
+        self.parts().0
+    }
+}
+
+/// The database with this number, which was selected because it is there.
+pub(super) fn database(backend: &mut dyn Backend, number: u8) -> &mut dyn Backend {
+    if number == 0 {
+        return backend;
+    }
+    let database = backend.database(number);
+    database.expect("only databases that are there are selected")
+}
+
+/// An entry that has to be a string, if it is there.
+pub(super) fn string(entry: Option<EntryRef<'_>>) -> Result<Option<EntryRef<'_>>, Fault> {
+    match entry {
+        Some(entry) if entry.kind != Kind::Bytes => Err(Fault::WRONG_TYPE),
+        entry => Ok(entry),
+    }
+}
+
+/// Whether an argument is this word, in whatever case.
+pub(super) fn is_word(arg: &[u8], word: &str) -> bool {
+    arg.eq_ignore_ascii_case(word.as_bytes())
+}

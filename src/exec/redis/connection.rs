@@ -1,0 +1,56 @@
+//! Commands about the connection itself.
+
+use super::call::Call;
+use super::fault::{Done, Fault};
+use crate::contract::Capabilities;
+use crate::protocol::resp::Protocol;
+use crate::protocol::resp::number::parse_i64;
+
+/// How many databases there are, where there are several.
+const DATABASES: i64 = 16;
+
+/// `PING [message]`
+pub(super) fn ping(call: &mut Call<'_>) -> Done {
+    let message = match call.args.len() {
+        1 => None,
+        2 => Some(call.arg(1)),
+        _ => return Err(Fault::arguments("ping")),
+    };
+    if call.session.is_subscribed() && call.reply.protocol() == Protocol::Resp2 {
+        call.reply.array(2);
+        call.reply.bulk(b"pong");
+        call.reply.bulk(message.unwrap_or_default());
+        return Ok(());
+    }
+    match message {
+        Some(message) => call.reply.bulk(message),
+        None => call.reply.simple("PONG"),
+    }
+    Ok(())
+}
+
+/// `ECHO message`
+pub(super) fn echo(call: &mut Call<'_>) -> Done {
+    call.reply.bulk(call.arg(1));
+    Ok(())
+}
+
+/// `QUIT`
+pub(super) fn quit(call: &mut Call<'_>) -> Done {
+    call.session.close("it said QUIT");
+    call.reply.simple("OK");
+    Ok(())
+}
+
+/// `SELECT number`
+pub(super) fn select(call: &mut Call<'_>) -> Done {
+    let number = parse_i64(call.arg(1)).ok_or(Fault::of("ERR invalid DB index"))?;
+    let has_all = call.backend.capabilities().has(Capabilities::DATABASES);
+    let count = if has_all { DATABASES } else { 1 };
+    if !(0..count).contains(&number) {
+        return Err(Fault::of("ERR DB index is out of range"));
+    }
+    call.session.database = u8::try_from(number).expect("below sixteen");
+    call.reply.simple("OK");
+    Ok(())
+}

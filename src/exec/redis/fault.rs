@@ -1,0 +1,56 @@
+//! Errors in Redis's words: clients match on the first of them.
+
+use std::borrow::Cow;
+
+use crate::backend::BackendError;
+use crate::protocol::message::Failure;
+
+/// What a command returns: its reply is written, or it failed.
+pub(super) type Done = Result<(), Fault>;
+
+/// Why a command was not done: the text of the error reply, without the dash.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Fault(pub(super) Cow<'static, str>);
+
+impl Fault {
+    pub(super) const SYNTAX: Self = Self::of("ERR syntax error");
+    pub(super) const NOT_AN_INTEGER: Self = Self::of("ERR value is not an integer or out of range");
+    pub(super) const WRONG_TYPE: Self =
+        Self::of("WRONGTYPE Operation against a key holding the wrong kind of value");
+    pub(super) const NO_AUTH: Self = Self::of("NOAUTH Authentication required.");
+
+    /// This text.
+    pub(super) const fn of(text: &'static str) -> Self {
+        Self(Cow::Borrowed(text))
+    }
+
+    /// This text, made for the occasion.
+    pub(super) fn say(text: impl Into<String>) -> Self {
+        Self(Cow::Owned(text.into()))
+    }
+
+    /// A command, by its full name, has too few or too many arguments.
+    pub(super) fn arguments(command: &str) -> Self {
+        Self::say(format!(
+            "ERR wrong number of arguments for '{command}' command"
+        ))
+    }
+}
+
+impl From<Failure<'static>> for Fault {
+    fn from(failure: Failure<'static>) -> Self {
+        Self::say(format!("ERR {}", failure.message))
+    }
+}
+
+impl From<BackendError> for Fault {
+    fn from(error: BackendError) -> Self {
+        match error {
+            BackendError::OutOfMemory => {
+                Self::of("OOM command not allowed when used memory > 'maxmemory'.")
+            }
+            BackendError::Busy => Self::of("BUSY the store has too much to do"),
+            other => Self::say(format!("ERR {other}")),
+        }
+    }
+}
