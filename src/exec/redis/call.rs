@@ -41,6 +41,17 @@ impl<'c> Call<'c> {
         parse_i64(self.arg(at)).ok_or(Fault::NOT_AN_INTEGER)
     }
 
+    /// Tells of a change of a key in the selected database, in Redis's word for it.
+    #[expect(clippy::unused_self, reason = "nobody listens yet")]
+    pub(super) fn changed(&mut self, _event: &'static str, _key: &[u8]) {}
+
+    /// The same in another database.
+    pub(super) fn changed_in(&mut self, number: u8, event: &'static str, key: &[u8]) {
+        let own = std::mem::replace(&mut self.session.database, number);
+        self.changed(event, key);
+        self.session.database = own;
+    }
+
     /// The selected database, and where the reply goes.
     pub(super) fn parts(&mut self) -> (&mut dyn Backend, &mut Writer<'c>) {
         let store = database(self.backend, self.session.database);

@@ -7,7 +7,13 @@ use crate::protocol::resp::Protocol;
 use crate::protocol::resp::number::parse_i64;
 
 /// How many databases there are, where there are several.
-const DATABASES: i64 = 16;
+const DATABASES: u8 = 16;
+
+/// How many there are.
+pub(super) fn databases(call: &Call<'_>) -> u8 {
+    let has_all = call.backend.capabilities().has(Capabilities::DATABASES);
+    if has_all { DATABASES } else { 1 }
+}
 
 /// `PING [message]`
 pub(super) fn ping(call: &mut Call<'_>) -> Done {
@@ -45,9 +51,7 @@ pub(super) fn quit(call: &mut Call<'_>) -> Done {
 /// `SELECT number`
 pub(super) fn select(call: &mut Call<'_>) -> Done {
     let number = parse_i64(call.arg(1)).ok_or(Fault::of("ERR invalid DB index"))?;
-    let has_all = call.backend.capabilities().has(Capabilities::DATABASES);
-    let count = if has_all { DATABASES } else { 1 };
-    if !(0..count).contains(&number) {
+    if !(0..databases(call).into()).contains(&number) {
         return Err(Fault::of("ERR DB index is out of range"));
     }
     call.session.database = u8::try_from(number).expect("below sixteen");

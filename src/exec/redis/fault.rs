@@ -17,6 +17,11 @@ impl Fault {
     pub(super) const NOT_AN_INTEGER: Self = Self::of("ERR value is not an integer or out of range");
     pub(super) const WRONG_TYPE: Self =
         Self::of("WRONGTYPE Operation against a key holding the wrong kind of value");
+    pub(super) const STRING_TOO_LONG: Self =
+        Self::of("ERR string exceeds maximum allowed size (proto-max-bulk-len)");
+    /// The reply would have no bound but the number of keys.
+    pub(super) const TOO_MUCH: Self =
+        Self::of("ERR the reply would be too large; ask for less at a time");
     pub(super) const NO_AUTH: Self = Self::of("NOAUTH Authentication required.");
 
     /// This text.

@@ -8,6 +8,7 @@
 //! | `table` | the commands: names, numbers of arguments, functions |
 //! | `fault` | the errors, in Redis's words |
 //! | `expiry` | deadlines as arguments |
+//! | `aside` | copies of entries on their way |
 //! | `strings`, `connection`, … | the commands, a group each |
 //!
 //! Called by the master with the bytes that arrived. Both dialects share one keyspace: what is a
@@ -17,15 +18,34 @@
 //! purpose:
 //!
 //! - `SET … IFSEQ n` and `GETSEQ` are ours: compare-and-set by the number of the write.
+//! - `DBSIZE` counts live keys only. Redis counts what has expired until it is removed.
+//! - `KEYS` walks all keys in one go and holds the loop meanwhile, as in Redis; use `SCAN`. Its reply
+//!   and that of `MGET` are bounded ([`Limits::hard_cap`](crate::config::Limits::hard_cap)): beyond
+//!   that they are an error.
+//! - A `COUNT` of `SCAN` above 10,000 is 10,000.
+//! - Keys and values are bounded (`--max-key`, `--max-value`), and a deadline after the year 10889
+//!   is one of that time.
+//! - Where memory is full, commands that write to several keys change nothing: `MSET` and `MSETNX`
+//!   take back what they have written, which gives it the number of a new write; `RENAME` and `COPY`
+//!   write the new key first.
+//! - `OBJECT ENCODING` goes by the value alone (in Redis also by how it came about), `OBJECT IDLETIME`
+//!   is 0, `MEMORY USAGE` is an estimate, `TIME` has whole milliseconds.
 
+mod aside;
 mod call;
 mod connection;
+mod counters;
 mod expiry;
 mod fault;
+mod keys;
+mod many;
+mod ranges;
 mod session;
 mod shared;
 mod strings;
 mod table;
+mod ttl;
+mod walk;
 
 pub use session::{Host, Session, Taken};
 pub use shared::{ClientId, Shared};

@@ -14,6 +14,8 @@ pub struct Shared {
     pub(super) started: Millis,
     /// Memory for the arguments of the request at hand.
     pub(super) args: Args,
+    /// Where `RANDOMKEY` looks.
+    pub(super) random: fastrand::Rng,
     last_client: u64,
     /// What is to be sent to others than who asks, in order.
     outbox: Vec<(ClientId, Vec<u8>)>,
@@ -25,6 +27,7 @@ impl Shared {
         Self {
             started: now,
             args: Args::default(),
+            random: fastrand::Rng::with_seed(now.as_unix()),
             last_client: 0,
             outbox: Vec::new(),
         }

@@ -2,7 +2,7 @@
 
 use super::call::Call;
 use super::fault::Done;
-use super::{connection, strings};
+use super::{connection, counters, keys, many, ranges, strings, ttl, walk};
 
 /// A command.
 #[derive(Debug)]
@@ -54,6 +54,9 @@ pub(super) struct Keys(pub(super) i8, pub(super) i8, pub(super) i8);
 impl Keys {
     const NONE: Self = Self(0, 0, 0);
     const ONE: Self = Self(1, 1, 1);
+    const TWO: Self = Self(1, 2, 1);
+    const ALL: Self = Self(1, -1, 1);
+    const PAIRS: Self = Self(1, -1, 2);
 }
 
 impl Command {
@@ -115,8 +118,21 @@ const fn command(
     }
 }
 
+const READ: &[Flag] = &[ReadOnly];
+const FAST_READ: &[Flag] = &[ReadOnly, Fast];
+const WRITE: &[Flag] = &[Write];
+const FAST_WRITE: &[Flag] = &[Write, Fast];
+const GROW: &[Flag] = &[Write, DenyOom];
+const FAST_GROW: &[Flag] = &[Write, DenyOom, Fast];
+
 /// All of them.
 pub(super) static COMMANDS: &[Command] = &[
+    command("append", 3, FAST_GROW, Keys::ONE, ranges::append),
+    command("copy", -3, GROW, Keys::TWO, keys::copy),
+    command("dbsize", 1, FAST_READ, Keys::NONE, walk::dbsize),
+    command("decr", 2, FAST_GROW, Keys::ONE, counters::decr),
+    command("decrby", 3, FAST_GROW, Keys::ONE, counters::decrby),
+    command("del", -2, WRITE, Keys::ALL, keys::del),
     command(
         "echo",
         2,
@@ -124,7 +140,35 @@ pub(super) static COMMANDS: &[Command] = &[
         Keys::NONE,
         connection::echo,
     ),
-    command("get", 2, &[ReadOnly, Fast], Keys::ONE, strings::get),
+    command("exists", -2, FAST_READ, Keys::ALL, keys::exists),
+    command("expire", -3, FAST_WRITE, Keys::ONE, ttl::expire),
+    command("expireat", -3, FAST_WRITE, Keys::ONE, ttl::expireat),
+    command("expiretime", 2, FAST_READ, Keys::ONE, ttl::expiretime),
+    command("flushall", -1, WRITE, Keys::NONE, keys::flushall),
+    command("flushdb", -1, WRITE, Keys::NONE, keys::flushdb),
+    command("get", 2, FAST_READ, Keys::ONE, strings::get),
+    command("getdel", 2, FAST_WRITE, Keys::ONE, strings::getdel),
+    command("getex", -2, FAST_WRITE, Keys::ONE, strings::getex),
+    command("getrange", 4, READ, Keys::ONE, ranges::getrange),
+    command("getseq", 2, FAST_READ, Keys::ONE, strings::getseq),
+    command("getset", 3, FAST_GROW, Keys::ONE, strings::getset),
+    command("incr", 2, FAST_GROW, Keys::ONE, counters::incr),
+    command("incrby", 3, FAST_GROW, Keys::ONE, counters::incrby),
+    command(
+        "incrbyfloat",
+        3,
+        FAST_GROW,
+        Keys::ONE,
+        counters::incrbyfloat,
+    ),
+    command("keys", 2, READ, Keys::NONE, walk::keys),
+    command("mget", -2, FAST_READ, Keys::ALL, many::mget),
+    command("mset", -3, GROW, Keys::PAIRS, many::mset),
+    command("msetnx", -3, GROW, Keys::PAIRS, many::msetnx),
+    command("persist", 2, FAST_WRITE, Keys::ONE, ttl::persist),
+    command("pexpire", -3, FAST_WRITE, Keys::ONE, ttl::pexpire),
+    command("pexpireat", -3, FAST_WRITE, Keys::ONE, ttl::pexpireat),
+    command("pexpiretime", 2, FAST_READ, Keys::ONE, ttl::pexpiretime),
     command(
         "ping",
         -1,
@@ -132,6 +176,8 @@ pub(super) static COMMANDS: &[Command] = &[
         Keys::NONE,
         connection::ping,
     ),
+    command("psetex", 4, GROW, Keys::ONE, strings::psetex),
+    command("pttl", 2, FAST_READ, Keys::ONE, ttl::pttl),
     command(
         "quit",
         -1,
@@ -141,6 +187,10 @@ pub(super) static COMMANDS: &[Command] = &[
         Keys::NONE,
         connection::quit,
     ),
+    command("randomkey", 1, READ, Keys::NONE, walk::randomkey),
+    command("rename", 3, WRITE, Keys::TWO, keys::rename),
+    command("renamenx", 3, FAST_WRITE, Keys::TWO, keys::renamenx),
+    command("scan", -2, READ, Keys::NONE, walk::scan),
     command(
         "select",
         2,
@@ -148,7 +198,16 @@ pub(super) static COMMANDS: &[Command] = &[
         Keys::NONE,
         connection::select,
     ),
-    command("set", -3, &[Write, DenyOom], Keys::ONE, strings::set),
+    command("set", -3, GROW, Keys::ONE, strings::set),
+    command("setex", 4, GROW, Keys::ONE, strings::setex),
+    command("setnx", 3, FAST_GROW, Keys::ONE, strings::setnx),
+    command("setrange", 4, GROW, Keys::ONE, ranges::setrange),
+    command("strlen", 2, FAST_READ, Keys::ONE, ranges::strlen),
+    command("substr", 4, READ, Keys::ONE, ranges::getrange),
+    command("touch", -2, FAST_READ, Keys::ALL, keys::exists),
+    command("ttl", 2, FAST_READ, Keys::ONE, ttl::ttl),
+    command("type", 2, FAST_READ, Keys::ONE, keys::kind),
+    command("unlink", -2, FAST_WRITE, Keys::ALL, keys::del),
 ];
 
 #[cfg(test)]
