@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::table::Missing;
 use crate::backend::BackendError;
 use crate::protocol::message::Failure;
 
@@ -40,6 +41,15 @@ impl Fault {
 impl From<Failure<'static>> for Fault {
     fn from(failure: Failure<'static>) -> Self {
         Self::say(format!("ERR {}", failure.message))
+    }
+}
+
+impl From<Missing> for Fault {
+    fn from(missing: Missing) -> Self {
+        match missing {
+            Missing::Unknown => Self::of("ERR unknown command"),
+            Missing::For(fault) => fault,
+        }
     }
 }
 

@@ -1,8 +1,9 @@
 //! The commands: one line each, in the order of their names.
 
 use super::call::Call;
-use super::fault::Done;
-use super::{connection, strings};
+use super::fault::{Done, Fault};
+use super::{client, commands, config, connection, hello, info, pubsub, strings, transaction};
+use crate::protocol::resp::Request;
 
 /// A command.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub(super) enum Run {
     Do(fn(&mut Call<'_>) -> Done),
     /// The second argument names one of these.
     Sub(&'static [Command]),
+    /// The same, where there is one.
+    DoOrSub(fn(&mut Call<'_>) -> Done, &'static [Command]),
 }
 
 /// What a command is like, as `COMMAND INFO` tells it.
@@ -52,8 +55,9 @@ pub(super) enum Flag {
 pub(super) struct Keys(pub(super) i8, pub(super) i8, pub(super) i8);
 
 impl Keys {
-    const NONE: Self = Self(0, 0, 0);
+    pub(super) const NONE: Self = Self(0, 0, 0);
     const ONE: Self = Self(1, 1, 1);
+    const ALL: Self = Self(1, -1, 1);
 }
 
 impl Command {
@@ -83,6 +87,49 @@ pub(super) fn find_sub(subs: &'static [Command], name: &[u8]) -> Option<&'static
     search(subs, name, parent)
 }
 
+/// The one that is named as [`Command::name`] has it, in whatever case.
+pub(super) fn find_named(name: &[u8]) -> Option<&'static Command> {
+    let Some(bar) = name.iter().position(|byte| *byte == b'|') else {
+        return find(name);
+    };
+    let (Run::Sub(subs) | Run::DoOrSub(_, subs)) = find(&name[..bar])?.run else {
+        return None;
+    };
+    find_sub(subs, &name[bar + 1..])
+}
+
+/// Why there is no command to run.
+#[derive(Debug)]
+pub(super) enum Missing {
+    /// None has this name.
+    Unknown,
+    /// There is one, but not so.
+    For(Fault),
+}
+
+/// The command that a request asks for, with as many arguments as it takes.
+pub(super) fn lookup(request: &Request<'_>) -> Result<&'static Command, Missing> {
+    let mut command = find(&request[0]).ok_or(Missing::Unknown)?;
+    if let Run::Sub(subs) | Run::DoOrSub(_, subs) = command.run {
+        if let Some(name) = request.get(1) {
+            let found = find_sub(subs, name);
+            command = found.ok_or_else(|| Missing::For(unknown_sub(command, name)))?;
+        }
+    }
+    if !command.takes(request.len()) {
+        return Err(Missing::For(Fault::arguments(command.name)));
+    }
+    Ok(command)
+}
+
+fn unknown_sub(command: &Command, name: &[u8]) -> Fault {
+    let name = String::from_utf8_lossy(&name[..name.len().min(128)]);
+    let parent = command.name.to_ascii_uppercase();
+    Fault::say(format!(
+        "ERR unknown subcommand '{name}'. Try {parent} HELP."
+    ))
+}
+
 fn search(commands: &'static [Command], name: &[u8], skip: usize) -> Option<&'static Command> {
     let lower = name.iter().map(u8::to_ascii_lowercase);
     let found = commands.binary_search_by(|command| {
@@ -95,11 +142,12 @@ fn search(commands: &'static [Command], name: &[u8], skip: usize) -> Option<&'st
 }
 
 use Flag::{
-    DenyOom, Fast, Loading, NoAuth, NoScript, NotQueued, ReadOnly, Stale, Subscribed, Write,
+    DenyOom, Fast, Loading, NoAuth, NoScript, NotQueued, PubSub, ReadOnly, Stale, Subscribed, Write,
 };
 use Run::Do;
 
-const fn command(
+/// A command that is not made of others.
+pub(super) const fn command(
     name: &'static str,
     arity: i8,
     flags: &'static [Flag],
@@ -115,8 +163,34 @@ const fn command(
     }
 }
 
+const fn family(name: &'static str, subs: &'static [Command]) -> Command {
+    Command {
+        name,
+        arity: -2,
+        flags: &[],
+        keys: Keys::NONE,
+        run: Run::Sub(subs),
+    }
+}
+
+const BEFORE_AUTH: &[Flag] = &[NoScript, Loading, Stale, Fast, NoAuth];
+const TRANSACTION: &[Flag] = &[NoScript, Loading, Stale, Fast, NotQueued];
+const SUBSCRIPTION: &[Flag] = &[PubSub, NoScript, Loading, Stale, Subscribed];
+const PUBLICATION: &[Flag] = &[PubSub, Loading, Stale, Fast];
+
 /// All of them.
 pub(super) static COMMANDS: &[Command] = &[
+    command("auth", -2, BEFORE_AUTH, Keys::NONE, hello::auth),
+    family("client", client::SUBS),
+    Command {
+        name: "command",
+        arity: -1,
+        flags: &[Loading, Stale],
+        keys: Keys::NONE,
+        run: Run::DoOrSub(commands::all, commands::SUBS),
+    },
+    family("config", config::SUBS),
+    command("discard", 1, TRANSACTION, Keys::NONE, transaction::discard),
     command(
         "echo",
         2,
@@ -124,13 +198,39 @@ pub(super) static COMMANDS: &[Command] = &[
         Keys::NONE,
         connection::echo,
     ),
+    command(
+        "exec",
+        1,
+        &[NoScript, Loading, Stale, NotQueued],
+        Keys::NONE,
+        transaction::exec,
+    ),
     command("get", 2, &[ReadOnly, Fast], Keys::ONE, strings::get),
+    command("hello", -1, BEFORE_AUTH, Keys::NONE, hello::hello),
+    command("info", -1, &[Loading, Stale], Keys::NONE, info::info),
+    command("multi", 1, TRANSACTION, Keys::NONE, transaction::multi),
     command(
         "ping",
         -1,
         &[Fast, Subscribed],
         Keys::NONE,
         connection::ping,
+    ),
+    command(
+        "psubscribe",
+        -2,
+        SUBSCRIPTION,
+        Keys::NONE,
+        pubsub::psubscribe,
+    ),
+    command("publish", 3, PUBLICATION, Keys::NONE, pubsub::publish),
+    family("pubsub", pubsub::SUBS),
+    command(
+        "punsubscribe",
+        -1,
+        SUBSCRIPTION,
+        Keys::NONE,
+        pubsub::punsubscribe,
     ),
     command(
         "quit",
@@ -142,6 +242,29 @@ pub(super) static COMMANDS: &[Command] = &[
         connection::quit,
     ),
     command(
+        "readonly",
+        1,
+        &[Loading, Stale, Fast],
+        Keys::NONE,
+        connection::readonly,
+    ),
+    command(
+        "readwrite",
+        1,
+        &[Loading, Stale, Fast],
+        Keys::NONE,
+        connection::readonly,
+    ),
+    command(
+        "reset",
+        1,
+        &[
+            NoScript, Loading, Stale, Fast, NoAuth, NotQueued, Subscribed,
+        ],
+        Keys::NONE,
+        hello::reset,
+    ),
+    command(
         "select",
         2,
         &[Loading, Stale, Fast],
@@ -149,6 +272,38 @@ pub(super) static COMMANDS: &[Command] = &[
         connection::select,
     ),
     command("set", -3, &[Write, DenyOom], Keys::ONE, strings::set),
+    command("spublish", 3, PUBLICATION, Keys::ONE, pubsub::spublish),
+    command(
+        "ssubscribe",
+        -2,
+        SUBSCRIPTION,
+        Keys::ALL,
+        pubsub::ssubscribe,
+    ),
+    command("subscribe", -2, SUBSCRIPTION, Keys::NONE, pubsub::subscribe),
+    command(
+        "sunsubscribe",
+        -1,
+        SUBSCRIPTION,
+        Keys::ALL,
+        pubsub::sunsubscribe,
+    ),
+    command(
+        "unsubscribe",
+        -1,
+        SUBSCRIPTION,
+        Keys::NONE,
+        pubsub::unsubscribe,
+    ),
+    command(
+        "unwatch",
+        1,
+        &[NoScript, Loading, Stale, Fast],
+        Keys::NONE,
+        transaction::unwatch,
+    ),
+    command("wait", 3, &[NoScript], Keys::NONE, connection::wait),
+    command("watch", -2, TRANSACTION, Keys::ALL, transaction::watch),
 ];
 
 #[cfg(test)]
