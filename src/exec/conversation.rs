@@ -236,6 +236,8 @@ fn malformed(error: DecodeError) -> Failure<'static> {
 mod tests {
     use super::*;
     use crate::backend::MemoryBackend;
+    use crate::contract::Condition;
+    use crate::protocol::message::Set;
 
     const HELLO: Request<'static> = Request::Hello(Hello {
         min_version: 1,
@@ -385,6 +387,42 @@ mod tests {
         let (code, next) = peer.error(&future);
         assert_eq!(code, ErrorCode::Version);
         assert!(matches!(next, Next::Close(_)));
+    }
+
+    #[test]
+    fn what_has_changed_is_told_and_nothing_else() {
+        let mut peer = Peer::new(Origin::Channel { slot: 0 }, None);
+        peer.ask(&HELLO);
+        let mut told = |request: &Request<'_>| {
+            peer.ask(request);
+            let changes = peer.changes.drain(..).map(|(event, key)| {
+                assert_eq!(key, b"k");
+                event
+            });
+            changes.collect::<Vec<_>>()
+        };
+        let set = |expiry, condition| {
+            let (key, value) = (b"k".as_slice(), b"v".as_slice());
+            Request::Set(Set {
+                expiry,
+                condition,
+                key,
+                value,
+            })
+        };
+        let touch = |expiry| Request::Touch { key: b"k", expiry };
+        let destroy = Request::Destroy { key: b"k" };
+        assert_eq!(told(&set(Expiry::Never, Condition::IfAbsent)), ["set"]);
+        assert!(told(&set(Expiry::Never, Condition::IfAbsent)).is_empty());
+        assert!(told(&Request::Get { key: b"k" }).is_empty());
+        assert_eq!(told(&touch(Expiry::AfterMs(9))), ["expire"]);
+        assert_eq!(told(&touch(Expiry::Never)), ["persist"]);
+        assert!(told(&touch(Expiry::Keep)).is_empty());
+        assert_eq!(told(&destroy), ["del"]);
+        assert!(told(&destroy).is_empty());
+        assert!(told(&touch(Expiry::AfterMs(9))).is_empty());
+        assert_eq!(told(&set(Expiry::AfterMs(9), Condition::Always)), ["set"]);
+        assert_eq!(told(&touch(Expiry::AfterMs(0))), ["del"]);
     }
 
     #[test]

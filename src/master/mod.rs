@@ -147,6 +147,8 @@ impl Master {
         }
         reactor.catch_signals(&caught)?;
         let pid = std::process::id();
+        let redis =
+            redis::Shared::new(setup.clock.now(), pid, &setup.limits, setup.keyspace_events);
         Ok(Self {
             reactor,
             service: Service {
@@ -158,7 +160,7 @@ impl Master {
                 generation: 0,
                 pid,
                 events: Vec::new(),
-                redis: redis::Shared::new(setup.clock.now(), pid, setup.keyspace_events),
+                redis,
                 clients: HashMap::new(),
             },
             fleet,

@@ -94,13 +94,38 @@ impl Subscriptions {
     }
 }
 
-/// All subscriptions.
-#[derive(Debug, Default)]
+/// All subscriptions, and who has mail.
+#[derive(Debug)]
 pub(super) struct Channels {
     subscribers: [BTreeMap<Name, BTreeMap<ClientId, Rc<Profile>>>; SCOPES],
+    outbox: Outbox,
+}
+
+/// Who has mail.
+#[derive(Debug)]
+struct Outbox {
+    clients: Vec<Rc<Profile>>,
+    /// The most output that a connection may leave unread, in bytes.
+    most: usize,
 }
 
 impl Channels {
+    /// Nobody is subscribed. A connection that leaves more than `most` bytes unread is closed.
+    pub(super) fn new(most: usize) -> Self {
+        Self {
+            subscribers: Default::default(),
+            outbox: Outbox {
+                clients: Vec::new(),
+                most,
+            },
+        }
+    }
+
+    /// Who has got mail since this was last asked.
+    pub(super) fn outbox(&mut self) -> std::vec::Drain<'_, Rc<Profile>> {
+        self.outbox.clients.drain(..)
+    }
+
     /// Subscribes a connection, unless it is already.
     pub(super) fn add(
         &mut self,
@@ -164,24 +189,19 @@ impl Channels {
         self.subscribers.iter().all(BTreeMap::is_empty)
     }
 
-    /// Posts a message to all who are to have it: how many, one counted for each of its
-    /// subscriptions. Who had no mail waiting joins `outbox`.
-    pub(super) fn publish(
-        &self,
-        scope: Scope,
-        channel: &[u8],
-        message: &[u8],
-        outbox: &mut Vec<Rc<Profile>>,
-    ) -> usize {
+    /// Posts a message to all who are to have it: how many, a connection counted once for each of
+    /// its subscriptions.
+    pub(super) fn publish(&mut self, scope: Scope, channel: &[u8], message: &[u8]) -> usize {
+        let outbox = &mut self.outbox;
         let mut count = 0;
         if let Some(subscribers) = self.subscribers[scope as usize].get(channel) {
-            count += post(subscribers, &[scope.word(), channel, message], outbox);
+            count += outbox.post(subscribers, &[scope.word(), channel, message]);
         }
         if scope == Scope::Channel {
             for (pattern, subscribers) in &self.subscribers[Scope::Pattern as usize] {
                 if crate::protocol::resp::glob::matches(pattern, channel) {
                     let parts = [Scope::Pattern.word(), pattern, channel, message];
-                    count += post(subscribers, &parts, outbox);
+                    count += outbox.post(subscribers, &parts);
                 }
             }
         }
@@ -189,21 +209,20 @@ impl Channels {
     }
 }
 
-fn post(
-    subscribers: &BTreeMap<ClientId, Rc<Profile>>,
-    parts: &[&[u8]],
-    outbox: &mut Vec<Rc<Profile>>,
-) -> usize {
-    let mut encoded: [Option<Message>; 2] = [None, None];
-    for client in subscribers.values() {
-        let protocol = client.protocol();
-        let known = &mut encoded[usize::from(protocol == Protocol::Resp3)];
-        let message = known.get_or_insert_with(|| encode(parts, protocol));
-        if client.post(Rc::clone(message)) {
-            outbox.push(Rc::clone(client));
+impl Outbox {
+    /// Posts a message to each of these: how many.
+    fn post(&mut self, subscribers: &BTreeMap<ClientId, Rc<Profile>>, parts: &[&[u8]]) -> usize {
+        let mut encoded: [Option<Message>; 2] = [None, None];
+        for client in subscribers.values() {
+            let protocol = client.protocol();
+            let known = &mut encoded[usize::from(protocol == Protocol::Resp3)];
+            let message = known.get_or_insert_with(|| encode(parts, protocol));
+            if client.post(Rc::clone(message), self.most) {
+                self.clients.push(Rc::clone(client));
+            }
         }
+        subscribers.len()
     }
-    subscribers.len()
 }
 
 fn encode(parts: &[&[u8]], protocol: Protocol) -> Message {
@@ -229,19 +248,15 @@ mod tests {
 
     #[test]
     fn a_message_reaches_each_subscription_and_is_encoded_once() {
-        let mut channels = Channels::default();
+        let mut channels = Channels::new(1 << 20);
         let (first, mut of_first) = client(1);
         let (second, mut of_second) = client(2);
         channels.add(Scope::Channel, b"news", &first, &mut of_first);
         channels.add(Scope::Channel, b"news", &second, &mut of_second);
         channels.add(Scope::Pattern, b"n*", &second, &mut of_second);
         channels.add(Scope::Shard, b"news", &second, &mut of_second);
-        let mut outbox = Vec::new();
-        assert_eq!(
-            channels.publish(Scope::Channel, b"news", b"x", &mut outbox),
-            3
-        );
-        assert_eq!(outbox.len(), 2);
+        assert_eq!(channels.publish(Scope::Channel, b"news", b"x"), 3);
+        assert_eq!(channels.outbox().len(), 2);
         let (to_first, to_second) = (first.take_mail(), second.take_mail());
         assert_eq!((to_first.len(), to_second.len()), (1, 2));
         assert!(Rc::ptr_eq(&to_first[0], &to_second[0]));
@@ -252,8 +267,21 @@ mod tests {
     }
 
     #[test]
+    fn what_a_connection_will_not_live_to_read_is_not_kept() {
+        let mut channels = Channels::new(100);
+        let (slow, mut own) = client(1);
+        channels.add(Scope::Channel, b"news", &slow, &mut own);
+        for _ in 0..1_000 {
+            assert_eq!(channels.publish(Scope::Channel, b"news", &[b'x'; 60]), 1);
+        }
+        let kept: usize = slow.take_mail().iter().map(|message| message.len()).sum();
+        assert!((101..300).contains(&kept), "{kept}");
+        assert_eq!(channels.outbox().len(), 1);
+    }
+
+    #[test]
     fn nothing_is_left_of_a_connection_that_went() {
-        let mut channels = Channels::default();
+        let mut channels = Channels::new(1 << 20);
         let (profile, mut own) = client(1);
         for scope in Scope::ALL {
             channels.add(scope, b"a", &profile, &mut own);
@@ -273,9 +301,10 @@ mod tests {
         let long = vec![b'x'; MAX_PATTERN + 1];
         assert!(own.have_room(Scope::Channel, [long.as_slice()].into_iter()));
         assert!(!own.have_room(Scope::Pattern, [long.as_slice()].into_iter()));
-        let name: &[u8] = b"name";
-        assert!(own.have_room(Scope::Pattern, [name; MAX_PATTERNS].into_iter()));
-        assert!(!own.have_room(Scope::Pattern, [name; MAX_PATTERNS + 1].into_iter()));
+        let mut many = vec![b"name".as_slice(); MAX_PATTERNS];
+        assert!(own.have_room(Scope::Pattern, many.iter().copied()));
+        many.push(b"name");
+        assert!(!own.have_room(Scope::Pattern, many.iter().copied()));
         let huge = vec![b'x'; MAX_BYTES];
         assert!(!own.have_room(Scope::Shard, [huge.as_slice()].into_iter()));
     }

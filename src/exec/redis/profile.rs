@@ -25,7 +25,14 @@ pub(super) struct Profile {
     since: Millis,
     shown: Cell<Shown>,
     labels: RefCell<Labels>,
-    mail: RefCell<Vec<Message>>,
+    mail: RefCell<Mail>,
+}
+
+/// What waits to be sent.
+#[derive(Debug, Default)]
+struct Mail {
+    messages: Vec<Message>,
+    bytes: usize,
 }
 
 /// What the peer calls itself.
@@ -85,20 +92,27 @@ impl Profile {
         &self.labels
     }
 
-    /// Has it wait for this. Whether nothing was waiting before.
-    pub(super) fn post(&self, message: Message) -> bool {
+    /// Has this wait for the connection. Whether nothing was waiting before.
+    ///
+    /// What comes after more than `most` bytes is dropped: so much unread output ends the
+    /// connection, and what it would not live to read need not be kept.
+    pub(super) fn post(&self, message: Message, most: usize) -> bool {
         let mut mail = self.mail.borrow_mut();
-        mail.push(message);
-        mail.len() == 1
+        let was_empty = mail.messages.is_empty();
+        if mail.bytes <= most {
+            mail.bytes += message.len();
+            mail.messages.push(message);
+        }
+        was_empty
     }
 
     /// What waits, which then no longer does.
     pub(super) fn take_mail(&self) -> Vec<Message> {
-        self.mail.take()
+        self.mail.take().messages
     }
 
     pub(super) fn has_mail(&self) -> bool {
-        !self.mail.borrow().is_empty()
+        !self.mail.borrow().messages.is_empty()
     }
 
     /// Appends the line that `CLIENT LIST` has for it. What a reader may ask for and we do not

@@ -89,16 +89,19 @@ fn confirm(call: &mut Call<'_>, scope: Scope, word: &[u8], name: Option<&[u8]>) 
 
 /// `PUBLISH channel message`
 pub(super) fn publish(call: &mut Call<'_>) -> Done {
+    let (channel, message) = (call.arg(1), call.arg(2));
     let count = call
         .shared
-        .publish(Scope::Channel, call.arg(1), call.arg(2));
+        .channels
+        .publish(Scope::Channel, channel, message);
     call.count(count);
     Ok(())
 }
 
 /// `SPUBLISH channel message`
 pub(super) fn spublish(call: &mut Call<'_>) -> Done {
-    let count = call.shared.publish(Scope::Shard, call.arg(1), call.arg(2));
+    let (channel, message) = (call.arg(1), call.arg(2));
+    let count = call.shared.channels.publish(Scope::Shard, channel, message);
     call.count(count);
     Ok(())
 }

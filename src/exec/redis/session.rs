@@ -202,9 +202,11 @@ impl Session {
     /// Puts the mail that waits at this place of the output.
     fn deliver(&self, at: usize, out: &mut Vec<u8>) {
         if self.profile.has_mail() {
-            let mail = self.profile.take_mail();
-            let bytes = mail.iter().flat_map(|message| message.iter().copied());
-            out.splice(at..at, bytes);
+            let after = out.split_off(at);
+            for message in self.profile.take_mail() {
+                out.extend_from_slice(&message);
+            }
+            out.extend_from_slice(&after);
         }
     }
 

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::channels::{Channels, Scope};
 use super::profile::{Message, Profile};
-use crate::config::KeyspaceEvents;
+use crate::config::{KeyspaceEvents, Limits};
 use crate::exec::Origin;
 use crate::protocol::resp::Args;
 use crate::time::Millis;
@@ -32,24 +32,21 @@ pub struct Shared {
     pub(super) received: u64,
     last_client: u64,
     clients: BTreeMap<ClientId, Rc<Profile>>,
-    /// Who has mail.
-    outbox: Vec<Rc<Profile>>,
 }
 
 impl Shared {
     /// Nobody is connected yet.
-    pub fn new(now: Millis, pid: u32, events: KeyspaceEvents) -> Self {
+    pub fn new(now: Millis, pid: u32, limits: &Limits, events: KeyspaceEvents) -> Self {
         Self {
             started: now,
             pid,
             args: Args::default(),
             events,
-            channels: Channels::default(),
+            channels: Channels::new(limits.hard_cap()),
             served: 0,
             received: 0,
             last_client: 0,
             clients: BTreeMap::new(),
-            outbox: Vec::new(),
         }
     }
 
@@ -76,12 +73,6 @@ impl Shared {
         self.clients.get(&ClientId(id)).map(AsRef::as_ref)
     }
 
-    /// Sends a message to the subscribers: how many.
-    pub(super) fn publish(&mut self, scope: Scope, channel: &[u8], message: &[u8]) -> usize {
-        self.channels
-            .publish(scope, channel, message, &mut self.outbox)
-    }
-
     /// Tells of a change of a key, in Redis's word for it, whoever made it and in which dialect.
     pub fn changed(&mut self, database: u8, event: &'static str, key: &[u8]) {
         if self.events.is_empty() || self.channels.is_empty() || !self.events.has(class_of(event)) {
@@ -94,14 +85,14 @@ impl Shared {
             if self.events.has(letter) {
                 let mut channel = format!("__{space}@{database}__:").into_bytes();
                 channel.extend_from_slice(of);
-                self.publish(Scope::Channel, &channel, says);
+                self.channels.publish(Scope::Channel, &channel, says);
             }
         }
     }
 
     /// What is to be sent, and to whom, since this was last asked; for one connection in order.
     pub fn outbox(&mut self) -> impl Iterator<Item = (ClientId, Vec<Message>)> {
-        let outbox = self.outbox.drain(..);
+        let outbox = self.channels.outbox();
         outbox.map(|client| (client.id, client.take_mail()))
     }
 }
