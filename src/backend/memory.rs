@@ -6,7 +6,9 @@
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 
-use super::{Backend, BackendError, Cursor, Deadline, EntryRef, SetOutcome, Upkeep, Visitor, Walk};
+use super::{
+    Backend, BackendError, Cursor, Deadline, EntryRef, MemoryUse, SetOutcome, Upkeep, Visitor, Walk,
+};
 use crate::contract::{Capabilities, Condition, Kind};
 use crate::store::{Engine, Full, HashKey, HeapPages, Left};
 use crate::time::Millis;
@@ -188,6 +190,13 @@ impl Backend for MemoryBackend {
         self.engine.advance(now);
         self.engine.clear();
         Ok(())
+    }
+
+    fn memory_use(&self) -> Option<MemoryUse> {
+        Some(MemoryUse {
+            bytes: self.memory(),
+            ..MemoryUse::default()
+        })
     }
 
     fn upkeep(&mut self, now: Millis) -> Upkeep {

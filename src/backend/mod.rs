@@ -82,6 +82,18 @@ pub enum Upkeep {
     Idle,
 }
 
+/// The memory that a backend's data takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct MemoryUse {
+    /// Bytes of everything that grows with the data.
+    pub bytes: u64,
+    /// Bytes that it may take; `None`: as many as there are.
+    pub bound: Option<u64>,
+    /// Entries that were evicted so far to stay within the bound.
+    pub evicted: u64,
+}
+
 /// What holds the data of a store.
 ///
 /// An entry past its deadline is never visible, whether or not it has been removed. No call may
@@ -157,6 +169,11 @@ pub trait Backend: Send {
     /// Removes everything. What it held may be freed later, by [`upkeep`](Self::upkeep).
     fn clear(&mut self, _now: Millis) -> Result<(), BackendError> {
         Err(BackendError::Unsupported("clear"))
+    }
+
+    /// The memory its data takes, where it is kept in this process's memory and counted.
+    fn memory_use(&self) -> Option<MemoryUse> {
+        None
     }
 
     /// Does a bounded step of background work: removes what has expired, frees what was cleared.

@@ -95,6 +95,7 @@ fn master_options(config: &Config) -> Result<Options, Error> {
         secret: read_secret(config.secret_file.as_deref())?,
         allow_uids: config.allow_uids.clone(),
         limits: config.limits.clone(),
+        keyspace_events: config.keyspace_events,
         timeout: config.timeout,
         ..Options::default()
     })

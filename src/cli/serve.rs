@@ -21,6 +21,7 @@ pub(crate) fn serve(config: &Config) -> Result<Exit, Failure> {
         backend: Arc::new(Mutex::new(options.store.make()?)),
         clock: Arc::new(SystemClock::new()),
         limits: options.limits,
+        keyspace_events: options.keyspace_events,
         secret: options.secret,
         allow_uids: options.allow_uids,
         socket: Some(socket),

@@ -67,6 +67,7 @@ impl Launch {
             backend: Arc::clone(&backend),
             clock: Arc::clone(&clock),
             limits: self.options.limits.clone(),
+            keyspace_events: self.options.keyspace_events,
             secret: self.options.secret.clone(),
             allow_uids: self.options.allow_uids.clone(),
             socket,

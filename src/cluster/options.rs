@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::backend::{Backend, MemoryBackend};
-use crate::config::{Limits, Standalone};
+use crate::config::{KeyspaceEvents, Limits, Standalone};
 use crate::error::{Error, Result};
 use crate::net;
 use crate::protocol::auth::Secret;
@@ -103,6 +103,8 @@ pub struct Options {
     pub allow_uids: Vec<u32>,
     /// Bounds on what a peer may send.
     pub limits: Limits,
+    /// Which changes of keys are published to subscribers of the Redis dialect; none by default.
+    pub keyspace_events: KeyspaceEvents,
     /// How long a call may take; 5 s by default. See [`Store::with_timeout`](super::Store::with_timeout).
     pub timeout: Duration,
     /// How long to wait for a master at the beginning; 10 s by default.
@@ -121,6 +123,7 @@ impl Default for Options {
             secret: None,
             allow_uids: Vec::new(),
             limits: Limits::default(),
+            keyspace_events: KeyspaceEvents::default(),
             timeout: Duration::from_secs(5),
             patience: Duration::from_secs(10),
         }

@@ -31,6 +31,7 @@ impl Serving {
             backend,
             clock,
             limits: options.limits.clone(),
+            keyspace_events: options.keyspace_events,
             secret: options.secret.clone(),
             allow_uids: options.allow_uids.clone(),
             socket,

@@ -99,7 +99,11 @@ fn every_setting_has_its_flag_its_variable_and_its_key() {
     for setting in SETTINGS {
         let mut values = (setting.show)(&Config::new(&case().surroundings));
         if values.is_empty() {
-            let example = if setting.key == "bind" { ":7" } else { "7" };
+            let example = match setting.key {
+                "bind" => ":7",
+                "notify-keyspace-events" => "AKE",
+                _ => "7",
+            };
             values.push(example.to_owned());
         }
         let flag = case().flag(setting.key, &[&values[0]]);

@@ -8,6 +8,7 @@
 mod address;
 mod choice;
 pub mod duration;
+mod events;
 mod limits;
 mod size;
 mod sock;
@@ -30,6 +31,7 @@ use std::time::Duration;
 
 pub use address::{BindAddress, BindAddressError};
 pub use choice::{LogFormat, Restart, Standalone, Workers};
+pub use events::KeyspaceEvents;
 pub use limits::Limits;
 pub use size::ByteSize;
 pub use sock::{Surroundings, check_name, check_sock_path};
@@ -70,6 +72,8 @@ pub struct Config {
     pub allow_uids: Vec<u32>,
     /// Bounds on what a peer may send, hold and wait for.
     pub limits: Limits,
+    /// Which changes of keys are told to subscribers of the Redis dialect.
+    pub keyspace_events: KeyspaceEvents,
     /// How workers are started, watched and ended.
     pub supervision: Supervision,
     /// Which log events are written: a level, or `target=level` pairs.
@@ -94,6 +98,7 @@ impl Config {
             secret_file: None,
             allow_uids: Vec::new(),
             limits: Limits::default(),
+            keyspace_events: KeyspaceEvents::default(),
             supervision: Supervision::default(),
             log: "info".to_owned(),
             log_format: LogFormat::Text,

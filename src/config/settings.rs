@@ -386,6 +386,27 @@ pub(crate) static SETTINGS: &[Setting] = &[
         show: |config| time_text(config.limits.handshake_timeout),
     },
     Setting {
+        key: "notify-keyspace-events",
+        group: STORE,
+        used_by: MASTER,
+        value: "FLAGS",
+        shape: Shape::One,
+        help: "Which changes of keys are published to subscribers of the Redis dialect, in the \
+               letters of Redis: K and E for the channels __keyspace@0__:KEY and \
+               __keyevent@0__:EVENT, A for all changes. CONFIG SET changes it while the master \
+               runs.",
+        otherwise: Some("none"),
+        read: |config, value| {
+            config.keyspace_events = text(value)?.parse()?;
+            Ok(())
+        },
+        show: |config| {
+            let events = config.keyspace_events;
+            let shown = Some(events.to_string());
+            shown.into_iter().filter(|_| !events.is_empty()).collect()
+        },
+    },
+    Setting {
         key: "log",
         group: LOG,
         used_by: ALL,

@@ -7,6 +7,7 @@
 use super::{execute, failure};
 use crate::backend::Backend;
 use crate::config::Limits;
+use crate::contract::Expiry;
 use crate::protocol::auth::{Bytes32, Secret, Side};
 use crate::protocol::codec::{self, DecodeError};
 use crate::protocol::frame::{self, Frame, FrameError};
@@ -36,6 +37,8 @@ pub struct Host<'a> {
     pub limits: &'a Limits,
     /// What a peer through the path socket must know, if anything.
     pub secret: Option<&'a Secret>,
+    /// Is told of each change of a key: what happened, in Redis's word for it, and the key.
+    pub changed: &'a mut dyn FnMut(&'static str, &[u8]),
     /// A fresh nonce at each call, not to be guessed.
     pub nonce: &'a dyn Fn() -> Bytes32,
     /// How many workers there are.
@@ -114,6 +117,9 @@ impl Conversation {
             (Phase::Open, _) => {
                 let reply = execute(host.backend, host.now, host.limits, &request);
                 codec::write_reply(out, id, &reply);
+                if let Some((event, key)) = change(&request, &reply) {
+                    (host.changed)(event, key);
+                }
                 return Next::Continue;
             }
             (Phase::Challenged(nonce), Request::Auth(auth)) => self.prove(host, nonce, auth),
@@ -196,6 +202,24 @@ impl Conversation {
     }
 }
 
+/// What a request has changed, in Redis's word for it, and which key.
+fn change<'r>(request: &Request<'r>, reply: &Reply<'_>) -> Option<(&'static str, &'r [u8])> {
+    match (request, reply) {
+        (Request::Set(set), Reply::Stored { .. }) => match set.expiry {
+            Expiry::AfterMs(0) => Some(("del", set.key)),
+            _ => Some(("set", set.key)),
+        },
+        (Request::Touch { key, expiry }, Reply::Done) => match expiry {
+            Expiry::AfterMs(0) => Some(("del", key)),
+            Expiry::AfterMs(_) => Some(("expire", key)),
+            Expiry::Never => Some(("persist", key)),
+            Expiry::Keep => None,
+        },
+        (Request::Destroy { key }, Reply::Done) => Some(("del", key)),
+        _ => None,
+    }
+}
+
 fn refuse(code: ErrorCode, message: &'static str) -> (Reply<'static>, Next) {
     (Reply::Error(failure(code, message)), Next::Continue)
 }
@@ -212,6 +236,8 @@ fn malformed(error: DecodeError) -> Failure<'static> {
 mod tests {
     use super::*;
     use crate::backend::MemoryBackend;
+    use crate::contract::Condition;
+    use crate::protocol::message::Set;
 
     const HELLO: Request<'static> = Request::Hello(Hello {
         min_version: 1,
@@ -225,6 +251,7 @@ mod tests {
         conversation: Conversation,
         backend: MemoryBackend,
         secret: Option<Secret>,
+        changes: Vec<(&'static str, Vec<u8>)>,
     }
 
     impl Peer {
@@ -233,6 +260,7 @@ mod tests {
                 conversation: Conversation::new(origin),
                 backend: MemoryBackend::new(),
                 secret: secret.map(|secret| Secret::new(secret).unwrap()),
+                changes: Vec::new(),
             }
         }
 
@@ -249,6 +277,7 @@ mod tests {
                 now: Millis::from_unix(1),
                 limits: &limits,
                 secret: self.secret.as_ref(),
+                changed: &mut |event, key| self.changes.push((event, key.to_vec())),
                 nonce: &|| SERVER_NONCE,
                 workers: 4,
                 generation: 1,
@@ -358,6 +387,42 @@ mod tests {
         let (code, next) = peer.error(&future);
         assert_eq!(code, ErrorCode::Version);
         assert!(matches!(next, Next::Close(_)));
+    }
+
+    #[test]
+    fn what_has_changed_is_told_and_nothing_else() {
+        let mut peer = Peer::new(Origin::Channel { slot: 0 }, None);
+        peer.ask(&HELLO);
+        let mut told = |request: &Request<'_>| {
+            peer.ask(request);
+            let changes = peer.changes.drain(..).map(|(event, key)| {
+                assert_eq!(key, b"k");
+                event
+            });
+            changes.collect::<Vec<_>>()
+        };
+        let set = |expiry, condition| {
+            let (key, value) = (b"k".as_slice(), b"v".as_slice());
+            Request::Set(Set {
+                expiry,
+                condition,
+                key,
+                value,
+            })
+        };
+        let touch = |expiry| Request::Touch { key: b"k", expiry };
+        let destroy = Request::Destroy { key: b"k" };
+        assert_eq!(told(&set(Expiry::Never, Condition::IfAbsent)), ["set"]);
+        assert!(told(&set(Expiry::Never, Condition::IfAbsent)).is_empty());
+        assert!(told(&Request::Get { key: b"k" }).is_empty());
+        assert_eq!(told(&touch(Expiry::AfterMs(9))), ["expire"]);
+        assert_eq!(told(&touch(Expiry::Never)), ["persist"]);
+        assert!(told(&touch(Expiry::Keep)).is_empty());
+        assert_eq!(told(&destroy), ["del"]);
+        assert!(told(&destroy).is_empty());
+        assert!(told(&touch(Expiry::AfterMs(9))).is_empty());
+        assert_eq!(told(&set(Expiry::AfterMs(9), Condition::Always)), ["set"]);
+        assert_eq!(told(&touch(Expiry::AfterMs(0))), ["del"]);
     }
 
     #[test]

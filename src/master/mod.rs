@@ -20,7 +20,7 @@ use fleet::Fleet;
 use service::{Service, Session};
 
 use crate::backend::{SharedBackend, Upkeep};
-use crate::config::Limits;
+use crate::config::{KeyspaceEvents, Limits};
 use crate::exec::redis;
 use crate::net::{AllowedUids, PathSocket, Reactor, Signal, Waker};
 use crate::protocol::auth::Secret;
@@ -39,6 +39,8 @@ pub(crate) struct Setup {
     pub(crate) backend: SharedBackend,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) limits: Limits,
+    /// Which changes of keys are published.
+    pub(crate) keyspace_events: KeyspaceEvents,
     pub(crate) secret: Option<Secret>,
     pub(crate) allow_uids: Vec<u32>,
     /// Where others may connect.
@@ -144,6 +146,9 @@ impl Master {
             caught.push(Signal::Child);
         }
         reactor.catch_signals(&caught)?;
+        let pid = std::process::id();
+        let redis =
+            redis::Shared::new(setup.clock.now(), pid, &setup.limits, setup.keyspace_events);
         Ok(Self {
             reactor,
             service: Service {
@@ -153,9 +158,9 @@ impl Master {
                 allowed: AllowedUids::ours_and(&setup.allow_uids),
                 workers: u32::from(slots),
                 generation: 0,
-                pid: std::process::id(),
+                pid,
                 events: Vec::new(),
-                redis: redis::Shared::new(setup.clock.now()),
+                redis,
                 clients: HashMap::new(),
             },
             fleet,
@@ -196,8 +201,10 @@ impl Master {
                 upkeep = Upkeep::Until(now.after_ms(1));
             }
             drop(turn);
-            for (to, bytes) in self.service.outbox() {
-                self.reactor.push(to, &bytes);
+            for (to, messages) in self.service.outbox() {
+                for message in messages {
+                    self.reactor.push(to, &message);
+                }
             }
             self.reactor.flush();
             // Closed connections are buried last, so that no event of this tick meets a new one.

@@ -108,10 +108,10 @@ impl Service {
     }
 
     /// What is to be sent to connections that did not ask for it, in order.
-    pub(super) fn outbox(&mut self) -> impl Iterator<Item = (ConnectionId, Vec<u8>)> {
+    pub(super) fn outbox(&mut self) -> impl Iterator<Item = (ConnectionId, Vec<redis::Message>)> {
         let Self { redis, clients, .. } = self;
         let sent = redis.outbox();
-        sent.filter_map(|(client, bytes)| Some((*clients.get(&client)?, bytes)))
+        sent.filter_map(|(client, messages)| Some((*clients.get(&client)?, messages)))
     }
 }
 
@@ -144,6 +144,7 @@ impl Turn<'_> {
             now: self.now,
             limits: self.limits,
             secret: self.secret,
+            changed: &mut |event, key| self.redis.changed(0, event, key),
             nonce: &nonce,
             workers: self.workers,
             generation: self.generation,

@@ -81,13 +81,24 @@ impl Secret {
             .is_ok()
     }
 
+    /// Whether a password is the secret, in a time that does not tell how much of it is right.
+    #[must_use]
+    pub fn is(&self, password: &[u8]) -> bool {
+        let ours = self.keyed().chain_update(&self.0).finalize();
+        let theirs = self.keyed().chain_update(password);
+        theirs.verify(&ours.into_bytes()).is_ok()
+    }
+
     fn mac(&self, side: Side, server_nonce: &Bytes32, client_nonce: &Bytes32) -> Hmac<Sha256> {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0)
-            .expect("HMAC takes a key of any length (RFC 2104)");
+        let mut mac = self.keyed();
         mac.update(side.label());
         mac.update(server_nonce);
         mac.update(client_nonce);
         mac
+    }
+
+    fn keyed(&self) -> Hmac<Sha256> {
+        Hmac::new_from_slice(&self.0).expect("HMAC takes a key of any length (RFC 2104)")
     }
 }
 
@@ -137,6 +148,20 @@ mod tests {
         assert!(!secret().verify(Side::Client, &CLIENT, &SERVER, &proof));
         let other = Secret::new(*b"correct horse batterz").unwrap();
         assert!(!other.verify(Side::Client, &SERVER, &CLIENT, &proof));
+    }
+
+    #[test]
+    fn a_password_is_the_secret_or_it_is_not() {
+        assert!(secret().is(b"correct horse battery"));
+        let wrong: [&[u8]; 4] = [
+            b"",
+            b"correct horse batter",
+            b"correct horse battery\0",
+            b"correct horse batterz",
+        ];
+        for password in wrong {
+            assert!(!secret().is(password), "{}", password.escape_ascii());
+        }
     }
 
     #[test]

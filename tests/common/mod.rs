@@ -8,6 +8,7 @@ pub mod ended;
 pub mod parts;
 pub mod peer;
 pub mod proxy;
+pub mod redis;
 
 use std::ffi::OsStr;
 use std::fs;

@@ -149,6 +149,39 @@ pub const CASES: &[(&str, &str)] = &[
         "#,
     ),
     (
+        "looked at",
+        r#"
+        OBJECT ENCODING none
+        OBJECT FREQ none
+        OBJECT IDLETIME none
+        OBJECT REFCOUNT none
+        MEMORY USAGE none
+        MSET i 123 s abc l 123456789012345678901234567890123456789012345
+        OBJECT ENCODING i
+        OBJECT ENCODING s
+        object encoding l
+        OBJECT FREQ s
+        OBJECT IDLETIME s
+        OBJECT REFCOUNT s
+        MEMORY USAGE s
+        MEMORY USAGE s SAMPLES 0
+        MEMORY USAGE s SAMPLES -1
+        MEMORY USAGE s SAMPLES x
+        MEMORY USAGE s SAMPLES
+        MEMORY USAGE s FOO 1
+        MEMORY USAGE
+        OBJECT
+        OBJECT HELP
+        OBJECT FOO s
+        OBJECT ENCODING
+        OBJECT ENCODING a b
+        MEMORY
+        MEMORY FOO
+        TIME
+        TIME 1
+        "#,
+    ),
+    (
         "all are removed",
         r#"
         SET a 1
@@ -179,4 +212,5 @@ pub const GRAMMAR: &[&str] = &[
     "KEYS {pattern}",
     "SCAN 0 COUNT 1000 [MATCH {pattern}|TYPE string|TYPE hash|TYPE x]*",
     "RANDOMKEY",
+    "OBJECT (FREQ|IDLETIME|REFCOUNT|HELP|NOSUCH) {any}",
 ];

@@ -107,14 +107,14 @@ impl Likeness {
             String::from_utf8_lossy(arg).to_uppercase()
         };
         match (word(0).as_str(), word(1).as_str()) {
-            ("TTL" | "EXPIRETIME", _) | ("OBJECT", "IDLETIME") => Self::Close(5),
+            ("TTL" | "EXPIRETIME", _) => Self::Close(5),
             ("PTTL" | "PEXPIRETIME", _) => Self::Close(5_000),
             ("KEYS" | "SCAN" | "HKEYS" | "HVALS" | "HGETALL" | "HSCAN", _)
             | ("PUBSUB", "CHANNELS" | "SHARDCHANNELS") => Self::AnyOrder,
             ("TIME" | "RANDOMKEY" | "HELLO", _)
             | ("MEMORY", "USAGE")
             | ("CLIENT", "ID" | "INFO" | "LIST")
-            | ("OBJECT", "FREQ" | "REFCOUNT") => Self::Shape,
+            | ("OBJECT", "IDLETIME" | "REFCOUNT") => Self::Shape,
             _ => Self::Exact,
         }
     }

@@ -1,8 +1,11 @@
 //! What a command has at hand while it runs.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use super::fault::Fault;
 use super::session::Session;
 use super::shared::Shared;
+use super::table::{Command, Run};
 use crate::backend::{Backend, EntryRef};
 use crate::config::Limits;
 use crate::contract::Kind;
@@ -41,15 +44,52 @@ impl<'c> Call<'c> {
         parse_i64(self.arg(at)).ok_or(Fault::NOT_AN_INTEGER)
     }
 
+    /// Answers with a number of things.
+    pub(super) fn count(&mut self, count: usize) {
+        self.reply.integer(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
     /// Tells of a change of a key in the selected database, in Redis's word for it.
-    #[expect(clippy::unused_self, reason = "nobody listens yet")]
-    pub(super) fn changed(&mut self, _event: &'static str, _key: &[u8]) {}
+    pub(super) fn changed(&mut self, event: &'static str, key: &[u8]) {
+        self.shared.changed(self.session.database, event, key);
+    }
 
     /// The same in another database.
-    pub(super) fn changed_in(&mut self, number: u8, event: &'static str, key: &[u8]) {
-        let own = std::mem::replace(&mut self.session.database, number);
-        self.changed(event, key);
-        self.session.database = own;
+    pub(super) fn changed_in(&mut self, database: u8, event: &'static str, key: &[u8]) {
+        self.shared.changed(database, event, key);
+    }
+
+    /// The same for another request, in the protocol that the session has by then.
+    pub(super) fn with<'s>(&'s mut self, args: Request<'s>) -> Call<'s> {
+        let mut reply = self.reply.reborrow();
+        reply.set_protocol(self.session.protocol);
+        Call {
+            args,
+            reply,
+            now: self.now,
+            limits: self.limits,
+            secret: self.secret,
+            session: self.session,
+            shared: self.shared,
+            backend: self.backend,
+        }
+    }
+
+    /// Runs a command. If it fails, the error takes the place of what it has written.
+    pub(super) fn run(&mut self, command: &Command) {
+        let start = self.reply.len();
+        let done = match command.run {
+            Run::Do(run) | Run::DoOrSub(run, _) => {
+                // As in the other dialect: a backend that panics fails the request and no more.
+                let done = catch_unwind(AssertUnwindSafe(|| run(self)));
+                done.unwrap_or(Err(Fault::of("ERR the store's backend panicked")))
+            }
+            Run::Sub(_) => Err(Fault::arguments(command.name)),
+        };
+        if let Err(fault) = done {
+            self.reply.truncate(start);
+            self.reply.error(&fault.0);
+        }
     }
 
     /// The selected database, and where the reply goes.

@@ -9,7 +9,7 @@ use crate::protocol::resp::number::parse_i64;
 /// How many databases there are, where there are several.
 const DATABASES: u8 = 16;
 
-/// How many there are.
+/// How many databases can be selected.
 pub(super) fn databases(call: &Call<'_>) -> u8 {
     let has_all = call.backend.capabilities().has(Capabilities::DATABASES);
     if has_all { DATABASES } else { 1 }
@@ -51,10 +51,26 @@ pub(super) fn quit(call: &mut Call<'_>) -> Done {
 /// `SELECT number`
 pub(super) fn select(call: &mut Call<'_>) -> Done {
     let number = parse_i64(call.arg(1)).ok_or(Fault::of("ERR invalid DB index"))?;
-    if !(0..databases(call).into()).contains(&number) {
-        return Err(Fault::of("ERR DB index is out of range"));
-    }
-    call.session.database = u8::try_from(number).expect("below sixteen");
+    let number = u8::try_from(number).ok();
+    let number = number.filter(|number| *number < databases(call));
+    call.session.database = number.ok_or(Fault::of("ERR DB index is out of range"))?;
     call.reply.simple("OK");
+    Ok(())
+}
+
+/// `READONLY`, `READWRITE`
+pub(super) fn readonly(_: &mut Call<'_>) -> Done {
+    Err(Fault::of("ERR This instance has cluster support disabled"))
+}
+
+/// `WAIT replicas timeout`: there are no replicas.
+pub(super) fn wait(call: &mut Call<'_>) -> Done {
+    call.integer(1)?;
+    let timeout = parse_i64(call.arg(2));
+    let timeout = timeout.ok_or(Fault::of("ERR timeout is not an integer or out of range"))?;
+    if timeout < 0 {
+        return Err(Fault::of("ERR timeout is negative"));
+    }
+    call.reply.integer(0);
     Ok(())
 }

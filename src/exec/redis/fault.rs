@@ -2,11 +2,18 @@
 
 use std::borrow::Cow;
 
+use super::table::Missing;
 use crate::backend::BackendError;
 use crate::protocol::message::Failure;
 
 /// What a command returns: its reply is written, or it failed.
 pub(super) type Done = Result<(), Fault>;
+
+/// An argument as an error repeats it: like C, Redis takes a zero byte for its end.
+pub(super) fn quoted(arg: &[u8]) -> Cow<'_, str> {
+    let text = arg.split(|byte| *byte == 0).next().unwrap_or_default();
+    String::from_utf8_lossy(text)
+}
 
 /// Why a command was not done: the text of the error reply, without the dash.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +52,15 @@ impl Fault {
 impl From<Failure<'static>> for Fault {
     fn from(failure: Failure<'static>) -> Self {
         Self::say(format!("ERR {}", failure.message))
+    }
+}
+
+impl From<Missing> for Fault {
+    fn from(missing: Missing) -> Self {
+        match missing {
+            Missing::Unknown => Self::of("ERR unknown command"),
+            Missing::For(fault) => fault,
+        }
     }
 }
 

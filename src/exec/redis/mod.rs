@@ -3,12 +3,13 @@
 //! | file | holds |
 //! |---|---|
 //! | `session` | one connection: bytes to requests, who may ask what, transactions |
-//! | `shared` | what all connections share |
+//! | `shared`, `profile` | what all connections share, what others may know of each |
 //! | `call` | what a command has at hand |
 //! | `table` | the commands: names, numbers of arguments, functions |
 //! | `fault` | the errors, in Redis's words |
 //! | `expiry` | deadlines as arguments |
 //! | `aside` | copies of entries on their way |
+//! | `channels` | who is subscribed to what |
 //! | `strings`, `connection`, … | the commands, a group each |
 //!
 //! Called by the master with the bytes that arrived. Both dialects share one keyspace: what is a
@@ -17,6 +18,16 @@
 //! Replies are byte for byte those of Redis 7.0, errors too; a test asks both. Differences on
 //! purpose:
 //!
+//! - A message that a client publishes to itself, and what it is told of its own changes, comes
+//!   before the reply to the request, also where that is an `EXEC`, whose array Redis 7.0 breaks
+//!   up with it.
+//! - A watched key that was not there, came and went is as it was: the transaction is done.
+//! - `CLIENT SETINFO` and `CLIENT NO-TOUCH` are those of Redis 7.2; `CLIENT TRACKING` is refused.
+//! - `COMMAND DOCS` is an error, at which redis-cli shows what it knows itself; `COMMAND INFO` has no categories, tips and key specifications.
+//! - Of `CONFIG SET` only `notify-keyspace-events` can be set, and classes without events are
+//!   accepted. `CONFIG GET` and `INFO` tell what is meaningful here.
+//! - Bounds of our own, with errors of our own: on what a transaction queues, on watched keys, on
+//!   subscriptions, on names of clients.
 //! - `SET … IFSEQ n` and `GETSEQ` are ours: compare-and-set by the number of the write.
 //! - `DBSIZE` counts live keys only. Redis counts what has expired until it is removed.
 //! - `KEYS` walks all keys in one go and holds the loop meanwhile, as in Redis; use `SCAN`. Its reply
@@ -31,21 +42,38 @@
 //! - `OBJECT ENCODING` goes by the value alone (in Redis also by how it came about), `OBJECT IDLETIME`
 //!   is 0, `MEMORY USAGE` is an estimate, `TIME` has whole milliseconds.
 
+#![allow(
+    clippy::unnecessary_wraps,
+    reason = "commands are of one type, whether or not they can fail"
+)]
+
 mod aside;
 mod call;
+mod channels;
+mod client;
+mod commands;
+mod config;
 mod connection;
 mod counters;
 mod expiry;
 mod fault;
+mod hello;
+mod help;
+mod info;
 mod keys;
 mod many;
+mod object;
+mod profile;
+mod pubsub;
 mod ranges;
 mod session;
 mod shared;
 mod strings;
 mod table;
+mod transaction;
 mod ttl;
 mod walk;
 
+pub(crate) use profile::Message;
 pub use session::{Host, Session, Taken};
 pub use shared::{ClientId, Shared};

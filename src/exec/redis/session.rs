@@ -1,11 +1,14 @@
 //! One connection of the dialect: its bytes to requests, who may ask what, and in which order.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 
 use super::call::Call;
-use super::fault::{Done, Fault};
+use super::channels::Subscriptions;
+use super::fault::Fault;
+use super::profile::{Profile, Shown};
 use super::shared::{ClientId, Shared};
-use super::table::{self, Command, Flag, Run};
+use super::table::{self, Command, Flag, Missing};
+use super::transaction::Transaction;
 use crate::backend::Backend;
 use crate::config::Limits;
 use crate::exec::{Next, Origin};
@@ -38,36 +41,60 @@ pub enum Taken {
     Garbage,
 }
 
+/// What becomes of replies, as `CLIENT REPLY` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Replies {
+    Sent,
+    Dropped,
+    /// Dropped from the next request's on, for one request.
+    DropNext,
+    DropThis,
+}
+
 /// The state of one connection.
 #[derive(Debug)]
 pub struct Session {
-    id: ClientId,
+    pub(super) profile: Rc<Profile>,
     parser: Parser,
     pub(super) protocol: Protocol,
     pub(super) database: u8,
+    /// How it came to be proves who it is.
+    pub(super) is_trusted: bool,
     pub(super) is_authenticated: bool,
+    pub(super) replies: Replies,
+    pub(super) transaction: Transaction,
+    pub(super) subscriptions: Subscriptions,
     closing: Option<&'static str>,
 }
 
 impl Session {
     /// A connection on which nothing was said yet. Having a channel proves who one is.
     pub fn new(host: &mut Host<'_>, origin: Origin) -> Self {
+        let is_trusted = origin != Origin::Path;
         Self {
-            id: host.shared.next_client(),
+            profile: host.shared.enter(origin, host.now),
             parser: Parser::default(),
             protocol: Protocol::default(),
             database: 0,
-            is_authenticated: host.secret.is_none() || origin != Origin::Path,
+            is_trusted,
+            is_authenticated: is_trusted || host.secret.is_none(),
+            replies: Replies::Sent,
+            transaction: Transaction::default(),
+            subscriptions: Subscriptions::default(),
             closing: None,
         }
     }
 
     /// The connection is gone.
-    pub fn leave(self, _shared: &mut Shared) {}
+    pub fn leave(mut self, shared: &mut Shared) {
+        let id = self.id();
+        shared.channels.clear(id, &mut self.subscriptions);
+        shared.leave(id);
+    }
 
     /// Its number.
     pub fn id(&self) -> ClientId {
-        self.id
+        self.profile.id
     }
 
     /// Whether it has proved what it has to.
@@ -77,7 +104,7 @@ impl Session {
 
     /// Whether it is subscribed to anything.
     pub(super) fn is_subscribed(&self) -> bool {
-        false
+        !self.subscriptions.is_empty()
     }
 
     /// Ends the connection after the reply.
@@ -85,23 +112,32 @@ impl Session {
         self.closing = Some(why);
     }
 
+    /// Lets others see what it is like, after this command.
+    pub(super) fn show(&self, now: Millis, command: &'static str) {
+        self.profile.show(Shown {
+            at: now,
+            command,
+            protocol: self.protocol,
+            database: self.database,
+            queued: self.transaction.queued(),
+            subscriptions: self.subscriptions.counts(),
+        });
+    }
+
     /// Does what the request at the front of `bytes` asks, and appends the reply to `out`.
     pub fn request(&mut self, host: &mut Host<'_>, bytes: &[u8], out: &mut Vec<u8>) -> Taken {
         let mut args = std::mem::take(&mut host.shared.args);
-        let bounds = Bounds {
-            bulk: host.limits.max_value.max(host.limits.max_key),
-            request: host.limits.max_body(),
-            trust: if self.is_authenticated {
-                Trust::Authenticated
-            } else {
-                Trust::Unauthenticated
-            },
+        let trust = if self.is_authenticated {
+            Trust::Authenticated
+        } else {
+            Trust::Unauthenticated
         };
+        let bounds = bounds(host.limits, trust);
         let taken = match self.parser.parse(bytes, &mut args, &bounds) {
             Ok(Progress::Missing(_)) => Taken::Nothing,
             Ok(Progress::Request(request)) => {
                 if !request.is_empty() {
-                    self.run(host, request, out);
+                    self.answer(host, request, &bytes[..request.wire_len()], out);
                 }
                 let next = self.closing.map_or(Next::Continue, Next::Close);
                 Taken::Request(request.wire_len(), next)
@@ -115,51 +151,116 @@ impl Session {
         taken
     }
 
-    fn run(&mut self, host: &mut Host<'_>, request: Request<'_>, out: &mut Vec<u8>) {
+    /// Runs or queues a request, of which `wire` are the bytes. What others have posted before
+    /// comes before what it answers, and so does what it posts to itself.
+    fn answer(
+        &mut self,
+        host: &mut Host<'_>,
+        request: Request<'_>,
+        wire: &[u8],
+        out: &mut Vec<u8>,
+    ) {
+        host.shared.served += 1;
+        self.deliver(out.len(), out);
         let start = out.len();
-        let done = match self.admit(request) {
-            Ok(command) => self.execute(host, command, request, out),
-            Err(Refused::Unknown) => {
-                Writer::new(out, self.protocol).unknown_command(&request);
-                Ok(())
+        let mut is_confirmed = false;
+        let command = match self.admit(&request) {
+            Ok(command) => {
+                is_confirmed = command.has(Flag::PubSub) && command.has(Flag::Subscribed);
+                if self.transaction.queued().is_some() && !command.has(Flag::NotQueued) {
+                    match self.transaction.push(wire, host.limits) {
+                        Ok(()) => Writer::new(out, self.protocol).simple("QUEUED"),
+                        Err(fault) => Writer::new(out, self.protocol).error(&fault.0),
+                    }
+                } else {
+                    self.call(host, request, out).run(command);
+                }
+                command.name
             }
-            Err(Refused::For(fault)) => Err(fault),
+            Err(missing) => {
+                self.refuse(&request, missing, out);
+                "NULL"
+            }
         };
-        if let Err(fault) = done {
-            out.truncate(start);
-            Writer::new(out, self.protocol).error(&fault.0);
+        self.show(host.now, command);
+        self.replies = match self.replies {
+            Replies::Dropped if is_confirmed => Replies::Dropped,
+            replies @ (Replies::Dropped | Replies::DropThis) => {
+                out.truncate(start);
+                if replies == Replies::Dropped {
+                    replies
+                } else {
+                    Replies::Sent
+                }
+            }
+            Replies::DropNext => Replies::DropThis,
+            Replies::Sent => Replies::Sent,
+        };
+        self.deliver(start, out);
+    }
+
+    /// Puts the mail that waits at this place of the output.
+    fn deliver(&self, at: usize, out: &mut Vec<u8>) {
+        if self.profile.has_mail() {
+            let after = out.split_off(at);
+            for message in self.profile.take_mail() {
+                out.extend_from_slice(&message);
+            }
+            out.extend_from_slice(&after);
         }
     }
 
     /// The command that a request asks for, if it may.
-    fn admit(&self, request: Request<'_>) -> Result<&'static Command, Refused> {
-        let mut command = table::find(&request[0]).ok_or(Refused::Unknown)?;
-        if let Run::Sub(subs) = command.run {
-            if let Some(name) = request.get(1) {
-                command = table::find_sub(subs, name).ok_or_else(|| unknown_sub(command, name))?;
-            }
-        }
-        if !command.takes(request.len()) {
-            return Err(Fault::arguments(command.name).into());
-        }
+    fn admit(&self, request: &Request<'_>) -> Result<&'static Command, Missing> {
+        let command = table::lookup(request)?;
         if !self.is_authenticated && !command.has(Flag::NoAuth) {
-            return Err(Fault::NO_AUTH.into());
+            return Err(Missing::For(Fault::NO_AUTH));
+        }
+        if self.transaction.queued().is_some() && command.has(Flag::NoMulti) {
+            return Err(Missing::For(Fault::of(
+                "ERR Command not allowed inside a transaction",
+            )));
+        }
+        let is_limited = self.protocol == Protocol::Resp2 && self.is_subscribed();
+        if is_limited && !command.has(Flag::Subscribed) {
+            return Err(Missing::For(Fault::say(format!(
+                "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / \
+                 RESET are allowed in this context",
+                command.name
+            ))));
         }
         Ok(command)
     }
 
-    fn execute(
-        &mut self,
-        host: &mut Host<'_>,
-        command: &'static Command,
-        request: Request<'_>,
-        out: &mut Vec<u8>,
-    ) -> Done {
-        let Run::Do(run) = command.run else {
-            return Err(Fault::arguments(command.name));
-        };
-        let mut call = Call {
-            args: request,
+    /// Says why a request is not run, which also ends a transaction.
+    fn refuse(&mut self, request: &Request<'_>, missing: Missing, out: &mut Vec<u8>) {
+        let mut writer = Writer::new(out, self.protocol);
+        let is_exec = request[0].eq_ignore_ascii_case(b"exec");
+        match missing {
+            Missing::Unknown => writer.unknown_command(request),
+            Missing::For(fault) if is_exec => {
+                let why = fault.0.strip_prefix("ERR ").unwrap_or(&fault.0);
+                writer.error(&format!(
+                    "EXECABORT Transaction discarded because of: {why}"
+                ));
+            }
+            Missing::For(fault) => writer.error(&fault.0),
+        }
+        if is_exec {
+            self.transaction = Transaction::default();
+        } else {
+            self.transaction.refuse();
+        }
+    }
+
+    fn call<'c>(
+        &'c mut self,
+        host: &'c mut Host<'_>,
+        args: Request<'c>,
+        out: &'c mut Vec<u8>,
+    ) -> Call<'c> {
+        Call {
+            args,
             reply: Writer::new(out, self.protocol),
             now: host.now,
             limits: host.limits,
@@ -167,29 +268,15 @@ impl Session {
             session: self,
             shared: host.shared,
             backend: host.backend,
-        };
-        // As in the other dialect: a backend that panics fails the request and no more.
-        let done = catch_unwind(AssertUnwindSafe(|| run(&mut call)));
-        done.unwrap_or(Err(Fault::of("ERR the store's backend panicked")))
+        }
     }
 }
 
-/// Why a command is not run.
-enum Refused {
-    Unknown,
-    For(Fault),
-}
-
-impl From<Fault> for Refused {
-    fn from(fault: Fault) -> Self {
-        Self::For(fault)
+/// How large a request may be.
+pub(super) fn bounds(limits: &Limits, trust: Trust) -> Bounds {
+    Bounds {
+        bulk: limits.max_value.max(limits.max_key),
+        request: limits.max_body(),
+        trust,
     }
-}
-
-fn unknown_sub(command: &Command, name: &[u8]) -> Fault {
-    let name = String::from_utf8_lossy(&name[..name.len().min(128)]);
-    let parent = command.name.to_ascii_uppercase();
-    Fault::say(format!(
-        "ERR unknown subcommand '{name}'. Try {parent} HELP."
-    ))
 }

@@ -1,5 +1,12 @@
 //! What all connections of the dialect share.
 
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use super::channels::{Channels, Scope};
+use super::profile::{Message, Profile};
+use crate::config::{KeyspaceEvents, Limits};
+use crate::exec::Origin;
 use crate::protocol::resp::Args;
 use crate::time::Millis;
 
@@ -12,35 +19,94 @@ pub struct ClientId(pub u64);
 pub struct Shared {
     /// When the master began.
     pub(super) started: Millis,
+    /// The master's process id.
+    pub(super) pid: u32,
     /// Memory for the arguments of the request at hand.
     pub(super) args: Args,
     /// Where `RANDOMKEY` looks.
     pub(super) random: fastrand::Rng,
+    /// Which changes of keys are told.
+    pub(super) events: KeyspaceEvents,
+    pub(super) channels: Channels,
+    /// Requests that were run, for `INFO`.
+    pub(super) served: u64,
+    /// Connections there were, for `INFO`.
+    pub(super) received: u64,
     last_client: u64,
-    /// What is to be sent to others than who asks, in order.
-    outbox: Vec<(ClientId, Vec<u8>)>,
+    clients: BTreeMap<ClientId, Rc<Profile>>,
 }
 
 impl Shared {
     /// Nobody is connected yet.
-    pub fn new(now: Millis) -> Self {
+    pub fn new(now: Millis, pid: u32, limits: &Limits, events: KeyspaceEvents) -> Self {
         Self {
             started: now,
+            pid,
             args: Args::default(),
             random: fastrand::Rng::with_seed(now.as_unix()),
+            events,
+            channels: Channels::new(limits.hard_cap()),
+            served: 0,
+            received: 0,
             last_client: 0,
-            outbox: Vec::new(),
+            clients: BTreeMap::new(),
         }
     }
 
-    /// A number for a new connection.
-    pub(super) fn next_client(&mut self) -> ClientId {
+    /// Somebody is connected.
+    pub(super) fn enter(&mut self, origin: Origin, now: Millis) -> Rc<Profile> {
         self.last_client += 1;
-        ClientId(self.last_client)
+        self.received += 1;
+        let id = ClientId(self.last_client);
+        let profile = Rc::new(Profile::new(id, origin, now));
+        self.clients.insert(id, Rc::clone(&profile));
+        profile
     }
 
-    /// What is to be sent, and to whom, since this was last asked.
-    pub fn outbox(&mut self) -> std::vec::Drain<'_, (ClientId, Vec<u8>)> {
-        self.outbox.drain(..)
+    /// Somebody is gone, with all subscriptions.
+    pub(super) fn leave(&mut self, id: ClientId) {
+        self.clients.remove(&id);
+    }
+
+    pub(super) fn clients(&self) -> impl ExactSizeIterator<Item = &Profile> {
+        self.clients.values().map(AsRef::as_ref)
+    }
+
+    pub(super) fn client(&self, id: u64) -> Option<&Profile> {
+        self.clients.get(&ClientId(id)).map(AsRef::as_ref)
+    }
+
+    /// Tells of a change of a key, in Redis's word for it, whoever made it and in which dialect.
+    pub fn changed(&mut self, database: u8, event: &'static str, key: &[u8]) {
+        if self.events.is_empty() || self.channels.is_empty() || !self.events.has(class_of(event)) {
+            return;
+        }
+        for (letter, space, of, says) in [
+            ('K', "keyspace", key, event.as_bytes()),
+            ('E', "keyevent", event.as_bytes(), key),
+        ] {
+            if self.events.has(letter) {
+                let mut channel = format!("__{space}@{database}__:").into_bytes();
+                channel.extend_from_slice(of);
+                self.channels.publish(Scope::Channel, &channel, says);
+            }
+        }
+    }
+
+    /// What is to be sent, and to whom, since this was last asked; for one connection in order.
+    pub fn outbox(&mut self) -> impl Iterator<Item = (ClientId, Vec<Message>)> {
+        let outbox = self.channels.outbox();
+        outbox.map(|client| (client.id, client.take_mail()))
+    }
+}
+
+/// The letter of `notify-keyspace-events` that an event belongs to.
+fn class_of(event: &str) -> char {
+    match event {
+        "expired" => 'x',
+        "evicted" => 'e',
+        "set" | "setrange" | "append" | "incrby" | "incrbyfloat" => '$',
+        "hset" | "hdel" | "hincrby" | "hincrbyfloat" => 'h',
+        _ => 'g',
     }
 }

@@ -1,8 +1,10 @@
 //! The commands: one line each, in the order of their names.
 
 use super::call::Call;
-use super::fault::Done;
-use super::{connection, counters, keys, many, ranges, strings, ttl, walk};
+use super::fault::{Done, Fault, quoted};
+use super::{client, commands, config, connection, hello, info, pubsub, transaction};
+use super::{counters, keys, many, object, ranges, strings, ttl, walk};
+use crate::protocol::resp::Request;
 
 /// A command.
 #[derive(Debug)]
@@ -23,6 +25,8 @@ pub(super) enum Run {
     Do(fn(&mut Call<'_>) -> Done),
     /// The second argument names one of these.
     Sub(&'static [Command]),
+    /// The same, where there is one.
+    DoOrSub(fn(&mut Call<'_>) -> Done, &'static [Command]),
 }
 
 /// What a command is like, as `COMMAND INFO` tells it.
@@ -52,11 +56,13 @@ pub(super) enum Flag {
 pub(super) struct Keys(pub(super) i8, pub(super) i8, pub(super) i8);
 
 impl Keys {
-    const NONE: Self = Self(0, 0, 0);
+    pub(super) const NONE: Self = Self(0, 0, 0);
     const ONE: Self = Self(1, 1, 1);
     const TWO: Self = Self(1, 2, 1);
     const ALL: Self = Self(1, -1, 1);
     const PAIRS: Self = Self(1, -1, 2);
+    /// That of a sub-command.
+    pub(super) const SECOND: Self = Self(2, 2, 1);
 }
 
 impl Command {
@@ -86,6 +92,49 @@ pub(super) fn find_sub(subs: &'static [Command], name: &[u8]) -> Option<&'static
     search(subs, name, parent)
 }
 
+/// The one that is named as [`Command::name`] has it, in whatever case.
+pub(super) fn find_named(name: &[u8]) -> Option<&'static Command> {
+    let Some(bar) = name.iter().position(|byte| *byte == b'|') else {
+        return find(name);
+    };
+    let (Run::Sub(subs) | Run::DoOrSub(_, subs)) = find(&name[..bar])?.run else {
+        return None;
+    };
+    find_sub(subs, &name[bar + 1..])
+}
+
+/// Why there is no command to run.
+#[derive(Debug)]
+pub(super) enum Missing {
+    /// None has this name.
+    Unknown,
+    /// There is one, but not so.
+    For(Fault),
+}
+
+/// The command that a request asks for, with as many arguments as it takes.
+pub(super) fn lookup(request: &Request<'_>) -> Result<&'static Command, Missing> {
+    let mut command = find(&request[0]).ok_or(Missing::Unknown)?;
+    if let Run::Sub(subs) | Run::DoOrSub(_, subs) = command.run {
+        if let Some(name) = request.get(1) {
+            let found = find_sub(subs, name);
+            command = found.ok_or_else(|| Missing::For(unknown_sub(command, name)))?;
+        }
+    }
+    if !command.takes(request.len()) {
+        return Err(Missing::For(Fault::arguments(command.name)));
+    }
+    Ok(command)
+}
+
+fn unknown_sub(command: &Command, name: &[u8]) -> Fault {
+    let name = quoted(&name[..name.len().min(128)]);
+    let parent = command.name.to_ascii_uppercase();
+    Fault::say(format!(
+        "ERR unknown subcommand '{name}'. Try {parent} HELP."
+    ))
+}
+
 fn search(commands: &'static [Command], name: &[u8], skip: usize) -> Option<&'static Command> {
     let lower = name.iter().map(u8::to_ascii_lowercase);
     let found = commands.binary_search_by(|command| {
@@ -98,11 +147,12 @@ fn search(commands: &'static [Command], name: &[u8], skip: usize) -> Option<&'st
 }
 
 use Flag::{
-    DenyOom, Fast, Loading, NoAuth, NoScript, NotQueued, ReadOnly, Stale, Subscribed, Write,
+    DenyOom, Fast, Loading, NoAuth, NoScript, NotQueued, PubSub, ReadOnly, Stale, Subscribed, Write,
 };
 use Run::Do;
 
-const fn command(
+/// A command that is not made of others.
+pub(super) const fn command(
     name: &'static str,
     arity: i8,
     flags: &'static [Flag],
@@ -118,27 +168,59 @@ const fn command(
     }
 }
 
+const fn family(name: &'static str, subs: &'static [Command]) -> Command {
+    Command {
+        name,
+        arity: -2,
+        flags: &[],
+        keys: Keys::NONE,
+        run: Run::Sub(subs),
+    }
+}
+
 const READ: &[Flag] = &[ReadOnly];
 const FAST_READ: &[Flag] = &[ReadOnly, Fast];
 const WRITE: &[Flag] = &[Write];
 const FAST_WRITE: &[Flag] = &[Write, Fast];
 const GROW: &[Flag] = &[Write, DenyOom];
 const FAST_GROW: &[Flag] = &[Write, DenyOom, Fast];
+const BEFORE_AUTH: &[Flag] = &[NoScript, Loading, Stale, Fast, NoAuth];
+const TRANSACTION: &[Flag] = &[NoScript, Loading, Stale, Fast, NotQueued];
+const SUBSCRIPTION: &[Flag] = &[PubSub, NoScript, Loading, Stale, Subscribed];
+const PUBLICATION: &[Flag] = &[PubSub, Loading, Stale, Fast];
 
 /// All of them.
 pub(super) static COMMANDS: &[Command] = &[
     command("append", 3, FAST_GROW, Keys::ONE, ranges::append),
+    command("auth", -2, BEFORE_AUTH, Keys::NONE, hello::auth),
+    family("client", client::SUBS),
+    Command {
+        name: "command",
+        arity: -1,
+        flags: &[Loading, Stale],
+        keys: Keys::NONE,
+        run: Run::DoOrSub(commands::all, commands::SUBS),
+    },
+    family("config", config::SUBS),
     command("copy", -3, GROW, Keys::TWO, keys::copy),
     command("dbsize", 1, FAST_READ, Keys::NONE, walk::dbsize),
     command("decr", 2, FAST_GROW, Keys::ONE, counters::decr),
     command("decrby", 3, FAST_GROW, Keys::ONE, counters::decrby),
     command("del", -2, WRITE, Keys::ALL, keys::del),
+    command("discard", 1, TRANSACTION, Keys::NONE, transaction::discard),
     command(
         "echo",
         2,
         &[Loading, Stale, Fast],
         Keys::NONE,
         connection::echo,
+    ),
+    command(
+        "exec",
+        1,
+        &[NoScript, Loading, Stale, NotQueued],
+        Keys::NONE,
+        transaction::exec,
     ),
     command("exists", -2, FAST_READ, Keys::ALL, keys::exists),
     command("expire", -3, FAST_WRITE, Keys::ONE, ttl::expire),
@@ -152,6 +234,7 @@ pub(super) static COMMANDS: &[Command] = &[
     command("getrange", 4, READ, Keys::ONE, ranges::getrange),
     command("getseq", 2, FAST_READ, Keys::ONE, strings::getseq),
     command("getset", 3, FAST_GROW, Keys::ONE, strings::getset),
+    command("hello", -1, BEFORE_AUTH, Keys::NONE, hello::hello),
     command("incr", 2, FAST_GROW, Keys::ONE, counters::incr),
     command("incrby", 3, FAST_GROW, Keys::ONE, counters::incrby),
     command(
@@ -161,10 +244,14 @@ pub(super) static COMMANDS: &[Command] = &[
         Keys::ONE,
         counters::incrbyfloat,
     ),
+    command("info", -1, &[Loading, Stale], Keys::NONE, info::info),
     command("keys", 2, READ, Keys::NONE, walk::keys),
+    family("memory", object::MEMORY),
     command("mget", -2, FAST_READ, Keys::ALL, many::mget),
     command("mset", -3, GROW, Keys::PAIRS, many::mset),
     command("msetnx", -3, GROW, Keys::PAIRS, many::msetnx),
+    command("multi", 1, TRANSACTION, Keys::NONE, transaction::multi),
+    family("object", object::OBJECT),
     command("persist", 2, FAST_WRITE, Keys::ONE, ttl::persist),
     command("pexpire", -3, FAST_WRITE, Keys::ONE, ttl::pexpire),
     command("pexpireat", -3, FAST_WRITE, Keys::ONE, ttl::pexpireat),
@@ -177,7 +264,23 @@ pub(super) static COMMANDS: &[Command] = &[
         connection::ping,
     ),
     command("psetex", 4, GROW, Keys::ONE, strings::psetex),
+    command(
+        "psubscribe",
+        -2,
+        SUBSCRIPTION,
+        Keys::NONE,
+        pubsub::psubscribe,
+    ),
     command("pttl", 2, FAST_READ, Keys::ONE, ttl::pttl),
+    command("publish", 3, PUBLICATION, Keys::NONE, pubsub::publish),
+    family("pubsub", pubsub::SUBS),
+    command(
+        "punsubscribe",
+        -1,
+        SUBSCRIPTION,
+        Keys::NONE,
+        pubsub::punsubscribe,
+    ),
     command(
         "quit",
         -1,
@@ -188,8 +291,31 @@ pub(super) static COMMANDS: &[Command] = &[
         connection::quit,
     ),
     command("randomkey", 1, READ, Keys::NONE, walk::randomkey),
+    command(
+        "readonly",
+        1,
+        &[Loading, Stale, Fast],
+        Keys::NONE,
+        connection::readonly,
+    ),
+    command(
+        "readwrite",
+        1,
+        &[Loading, Stale, Fast],
+        Keys::NONE,
+        connection::readonly,
+    ),
     command("rename", 3, WRITE, Keys::TWO, keys::rename),
     command("renamenx", 3, FAST_WRITE, Keys::TWO, keys::renamenx),
+    command(
+        "reset",
+        1,
+        &[
+            NoScript, Loading, Stale, Fast, NoAuth, NotQueued, Subscribed,
+        ],
+        Keys::NONE,
+        hello::reset,
+    ),
     command("scan", -2, READ, Keys::NONE, walk::scan),
     command(
         "select",
@@ -202,12 +328,45 @@ pub(super) static COMMANDS: &[Command] = &[
     command("setex", 4, GROW, Keys::ONE, strings::setex),
     command("setnx", 3, FAST_GROW, Keys::ONE, strings::setnx),
     command("setrange", 4, GROW, Keys::ONE, ranges::setrange),
+    command("spublish", 3, PUBLICATION, Keys::ONE, pubsub::spublish),
+    command(
+        "ssubscribe",
+        -2,
+        SUBSCRIPTION,
+        Keys::ALL,
+        pubsub::ssubscribe,
+    ),
     command("strlen", 2, FAST_READ, Keys::ONE, ranges::strlen),
+    command("subscribe", -2, SUBSCRIPTION, Keys::NONE, pubsub::subscribe),
     command("substr", 4, READ, Keys::ONE, ranges::getrange),
+    command(
+        "sunsubscribe",
+        -1,
+        SUBSCRIPTION,
+        Keys::ALL,
+        pubsub::sunsubscribe,
+    ),
+    command("time", 1, &[Loading, Stale, Fast], Keys::NONE, object::time),
     command("touch", -2, FAST_READ, Keys::ALL, keys::exists),
     command("ttl", 2, FAST_READ, Keys::ONE, ttl::ttl),
     command("type", 2, FAST_READ, Keys::ONE, keys::kind),
     command("unlink", -2, FAST_WRITE, Keys::ALL, keys::del),
+    command(
+        "unsubscribe",
+        -1,
+        SUBSCRIPTION,
+        Keys::NONE,
+        pubsub::unsubscribe,
+    ),
+    command(
+        "unwatch",
+        1,
+        &[NoScript, Loading, Stale, Fast],
+        Keys::NONE,
+        transaction::unwatch,
+    ),
+    command("wait", 3, &[NoScript], Keys::NONE, connection::wait),
+    command("watch", -2, TRANSACTION, Keys::ALL, transaction::watch),
 ];
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::call::{Call, is_word};
 use super::expiry::{Unit, invalid};
-use super::fault::{Done, Fault};
+use super::fault::{Done, Fault, quoted};
 use crate::backend::Deadline;
 use crate::exec::ttl_ms;
 use crate::time::Millis;
@@ -49,8 +49,8 @@ impl Conditions {
             ];
             let mut named = condition.into_iter().filter(|(name, _)| is_word(arg, name));
             let Some((_, asked)) = named.next() else {
-                let arg = String::from_utf8_lossy(arg);
-                return Err(Fault::say(format!("ERR Unsupported option {arg}")));
+                let text = format!("ERR Unsupported option {}", quoted(arg));
+                return Err(Fault::say(text));
             };
             *asked = true;
         }

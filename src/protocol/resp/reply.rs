@@ -43,6 +43,11 @@ impl<'a> Writer<'a> {
         Self { out, protocol }
     }
 
+    /// A writer to the same buffer, for a while.
+    pub fn reborrow(&mut self) -> Writer<'_> {
+        Writer::new(self.out, self.protocol)
+    }
+
     /// The version it writes.
     pub fn protocol(&self) -> Protocol {
         self.protocol

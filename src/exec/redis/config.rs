@@ -1,0 +1,119 @@
+//! `CONFIG`: what clients ask before they trust a server, and the one thing they may change.
+
+use std::borrow::Cow;
+
+use super::call::Call;
+use super::connection::databases;
+use super::fault::{Done, Fault};
+use super::help;
+use super::table::Flag::{self, Admin, Loading, NoScript, Stale};
+use super::table::{Command, Keys, command};
+use crate::config::KeyspaceEvents;
+use crate::protocol::resp::glob;
+
+/// A parameter: its name in Redis, and what holds here.
+type Parameter = (&'static str, fn(&Call<'_>) -> Cow<'static, str>);
+
+/// The one that can be set.
+const EVENTS: &str = "notify-keyspace-events";
+
+static PARAMETERS: &[Parameter] = &[
+    ("appendonly", |_| "no".into()),
+    ("databases", |call| databases(call).to_string().into()),
+    ("maxclients", |call| {
+        call.limits.max_clients.to_string().into()
+    }),
+    ("maxmemory", |call| {
+        let bound = call.backend.memory_use().and_then(|used| used.bound);
+        bound.unwrap_or(0).to_string().into()
+    }),
+    ("maxmemory-policy", |_| "noeviction".into()),
+    (EVENTS, |call| call.shared.events.to_string().into()),
+    ("port", |_| "0".into()),
+    ("proto-max-bulk-len", |call| {
+        let longest = call.limits.max_value.max(call.limits.max_key);
+        longest.to_string().into()
+    }),
+    ("save", |_| "".into()),
+    ("timeout", |_| "0".into()),
+];
+
+/// `CONFIG GET pattern [pattern …]`
+fn get(call: &mut Call<'_>) -> Done {
+    let patterns: Vec<_> = call.args_from(2).map(<[u8]>::to_ascii_lowercase).collect();
+    let is_wanted = |(name, _): &&Parameter| {
+        let mut patterns = patterns.iter();
+        patterns.any(|pattern| glob::matches(pattern, name.as_bytes()))
+    };
+    let found: Vec<_> = PARAMETERS.iter().filter(is_wanted).collect();
+    call.reply.map(found.len());
+    for (name, value) in found {
+        let value = value(call);
+        call.reply.bulk(name.as_bytes());
+        call.reply.bulk(value.as_bytes());
+    }
+    Ok(())
+}
+
+/// `CONFIG SET name value [name value …]`
+fn set(call: &mut Call<'_>) -> Done {
+    if call.args.len() % 2 != 0 {
+        return Err(Fault::SYNTAX);
+    }
+    let mut events = None;
+    for at in (2..call.args.len()).step_by(2) {
+        let (name, value) = (call.arg(at), call.arg(at + 1));
+        let known = |(known, _): &&Parameter| name.eq_ignore_ascii_case(known.as_bytes());
+        let Some((name, _)) = PARAMETERS.iter().find(known) else {
+            let name = String::from_utf8_lossy(&name[..name.len().min(128)]);
+            return Err(Fault::say(format!(
+                "ERR Unknown option or number of arguments for CONFIG SET - '{name}'"
+            )));
+        };
+        if *name != EVENTS {
+            return Err(failed(name, "can't set immutable config"));
+        }
+        if events.replace(value).is_some() {
+            return Err(failed(name, "duplicate parameter"));
+        }
+    }
+    if let Some(events) = events {
+        let events: Option<KeyspaceEvents> = std::str::from_utf8(events)
+            .ok()
+            .and_then(|events| events.parse().ok());
+        call.shared.events = events.ok_or_else(|| {
+            failed(
+                EVENTS,
+                "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.",
+            )
+        })?;
+    }
+    call.reply.simple("OK");
+    Ok(())
+}
+
+fn failed(name: &str, why: &str) -> Fault {
+    Fault::say(format!(
+        "ERR CONFIG SET failed (possibly related to argument '{name}') - {why}"
+    ))
+}
+
+/// `CONFIG RESETSTAT`
+fn resetstat(call: &mut Call<'_>) -> Done {
+    call.shared.served = 0;
+    call.shared.received = 0;
+    call.reply.simple("OK");
+    Ok(())
+}
+
+/// The sub-commands of `CONFIG`.
+pub(super) static SUBS: &[Command] = &[
+    command("config|get", -3, ADMIN, Keys::NONE, get),
+    command("config|help", 2, &[Loading, Stale], Keys::NONE, |call| {
+        help::write(call, help::CONFIG)
+    }),
+    command("config|resetstat", 2, ADMIN, Keys::NONE, resetstat),
+    command("config|set", -4, ADMIN, Keys::NONE, set),
+];
+
+const ADMIN: &[Flag] = &[Admin, NoScript, Loading, Stale];

@@ -1,0 +1,164 @@
+//! What others may know of a connection, and what waits to be sent to it.
+//!
+//! The session and [`Shared`](super::Shared) both have it. The session shows its state after each
+//! request, so that nobody needs the sessions of others: `CLIENT LIST` reads it, and a message is
+//! encoded for the protocol that it names.
+
+use std::cell::{Cell, RefCell};
+use std::fmt::{Arguments, Write};
+use std::rc::Rc;
+
+use super::channels::{SCOPES, Scope};
+use super::shared::ClientId;
+use crate::exec::Origin;
+use crate::protocol::resp::Protocol;
+use crate::time::Millis;
+
+/// Bytes for any number of connections.
+pub(crate) type Message = Rc<Vec<u8>>;
+
+/// A connection, as others see it.
+#[derive(Debug)]
+pub(super) struct Profile {
+    pub(super) id: ClientId,
+    origin: Origin,
+    since: Millis,
+    shown: Cell<Shown>,
+    labels: RefCell<Labels>,
+    mail: RefCell<Mail>,
+}
+
+/// What waits to be sent.
+#[derive(Debug, Default)]
+struct Mail {
+    messages: Vec<Message>,
+    bytes: usize,
+}
+
+/// What the peer calls itself.
+#[derive(Debug, Default)]
+pub(super) struct Labels {
+    pub(super) name: Vec<u8>,
+    pub(super) library: Vec<u8>,
+    pub(super) version: Vec<u8>,
+}
+
+/// The state of the session after its last request.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shown {
+    pub(super) at: Millis,
+    pub(super) command: &'static str,
+    pub(super) protocol: Protocol,
+    pub(super) database: u8,
+    /// How many requests are queued, in a transaction.
+    pub(super) queued: Option<usize>,
+    /// How many subscriptions of each scope it has.
+    pub(super) subscriptions: [usize; SCOPES],
+}
+
+impl Profile {
+    pub(super) fn new(id: ClientId, origin: Origin, now: Millis) -> Self {
+        let shown = Shown {
+            at: now,
+            command: "NULL",
+            protocol: Protocol::default(),
+            database: 0,
+            queued: None,
+            subscriptions: [0; SCOPES],
+        };
+        Self {
+            id,
+            origin,
+            since: now,
+            shown: Cell::new(shown),
+            labels: RefCell::default(),
+            mail: RefCell::default(),
+        }
+    }
+
+    pub(super) fn show(&self, shown: Shown) {
+        self.shown.set(shown);
+    }
+
+    pub(super) fn protocol(&self) -> Protocol {
+        self.shown.get().protocol
+    }
+
+    pub(super) fn is_subscribed(&self) -> bool {
+        self.shown.get().subscriptions != [0; SCOPES]
+    }
+
+    pub(super) fn labels(&self) -> &RefCell<Labels> {
+        &self.labels
+    }
+
+    /// Has this wait for the connection. Whether nothing was waiting before.
+    ///
+    /// What comes after more than `most` bytes is dropped: so much unread output ends the
+    /// connection, and what it would not live to read need not be kept.
+    pub(super) fn post(&self, message: Message, most: usize) -> bool {
+        let mut mail = self.mail.borrow_mut();
+        let was_empty = mail.messages.is_empty();
+        if mail.bytes <= most {
+            mail.bytes += message.len();
+            mail.messages.push(message);
+        }
+        was_empty
+    }
+
+    /// What waits, which then no longer does.
+    pub(super) fn take_mail(&self) -> Vec<Message> {
+        self.mail.take().messages
+    }
+
+    pub(super) fn has_mail(&self) -> bool {
+        !self.mail.borrow().messages.is_empty()
+    }
+
+    /// Appends the line that `CLIENT LIST` has for it. What a reader may ask for and we do not
+    /// count is 0.
+    pub(super) fn describe(&self, now: Millis, out: &mut Vec<u8>) {
+        let shown = self.shown.get();
+        let seconds = |then: Millis| now.as_unix().saturating_sub(then.as_unix()) / 1_000;
+        let count = |scope: Scope| shown.subscriptions[scope as usize];
+        let address = match self.origin {
+            Origin::Path => "unix:0".to_owned(),
+            Origin::Channel { slot } => format!("worker-{slot}:0"),
+        };
+        let labels = self.labels.borrow();
+        let mut text = String::new();
+        let mut say =
+            |arguments: Arguments<'_>| text.write_fmt(arguments).expect("memory takes it");
+        say(format_args!(
+            "id={} addr={address} laddr={address} fd=-1 name={} age={} idle={} ",
+            self.id.0,
+            labels.name.escape_ascii(),
+            seconds(self.since),
+            seconds(shown.at),
+        ));
+        say(format_args!(
+            "flags={}{}U db={} sub={} psub={} ssub={} multi={} ",
+            if self.is_subscribed() { "P" } else { "" },
+            if shown.queued.is_some() { "x" } else { "" },
+            shown.database,
+            count(Scope::Channel),
+            count(Scope::Pattern),
+            count(Scope::Shard),
+            shown
+                .queued
+                .map_or_else(|| "-1".to_owned(), |count| count.to_string()),
+        ));
+        say(format_args!(
+            "qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=0 \
+             events=r cmd={} user=default redir=-1 resp={} lib-name={} lib-ver={}\n",
+            shown.command,
+            match shown.protocol {
+                Protocol::Resp2 => 2,
+                Protocol::Resp3 => 3,
+            },
+            labels.library.escape_ascii(),
+            labels.version.escape_ascii(),
+        ));
+        out.extend_from_slice(text.as_bytes());
+    }
+}

@@ -1,0 +1,185 @@
+//! Transactions: what is queued between `MULTI` and `EXEC`, and the keys that are watched.
+//!
+//! Requests are kept as the bytes they came in and parsed again. A watched key is compared, when
+//! the transaction is to be done, with what it was when it was watched: the version, the deadline,
+//! or that it was not there. So a change from wherever counts, and so does expiry. A key that came
+//! and went in between is as it was.
+
+use std::collections::HashMap;
+
+use super::call::{Call, database};
+use super::fault::{Done, Fault};
+use super::session::bounds;
+use super::table;
+use crate::config::Limits;
+use crate::contract::Seq;
+use crate::protocol::resp::{Args, Parser, Progress, Trust};
+use crate::time::Millis;
+
+/// The most requests of a transaction.
+const MAX_QUEUED: usize = 1 << 16;
+/// The most memory that watched keys may take, in bytes.
+const MAX_WATCHED: usize = 1 << 20;
+/// What a watched key takes besides its bytes, about.
+const OVERHEAD: usize = 96;
+
+/// What a key was when it was looked at; `None` not there.
+type Version = Option<(Seq, Option<Millis>)>;
+
+/// The transaction of one connection, if it is in one, and what it watches.
+#[derive(Debug, Default)]
+pub(super) struct Transaction {
+    queue: Option<Queue>,
+    watched: HashMap<(u8, Box<[u8]>), Version>,
+    watched_bytes: usize,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    bytes: Vec<u8>,
+    count: usize,
+    /// A request was refused: nothing will be done.
+    is_broken: bool,
+}
+
+impl Transaction {
+    /// How many requests are queued, in a transaction.
+    pub(super) fn queued(&self) -> Option<usize> {
+        self.queue.as_ref().map(|queue| queue.count)
+    }
+
+    /// Queues a request, in a transaction.
+    pub(super) fn push(&mut self, request: &[u8], limits: &Limits) -> Result<(), Fault> {
+        let Some(queue) = &mut self.queue else {
+            return Ok(());
+        };
+        if queue.is_broken {
+            return Ok(());
+        }
+        if queue.count == MAX_QUEUED || queue.bytes.len() + request.len() > limits.hard_cap() {
+            self.refuse();
+            return Err(Fault::of("ERR the transaction is too large"));
+        }
+        queue.bytes.extend_from_slice(request);
+        queue.count += 1;
+        Ok(())
+    }
+
+    /// A request was refused, so a transaction will not be done.
+    pub(super) fn refuse(&mut self) {
+        if let Some(queue) = &mut self.queue {
+            queue.bytes = Vec::new();
+            queue.is_broken = true;
+        }
+    }
+
+    fn unwatch(&mut self) {
+        self.watched = HashMap::new();
+        self.watched_bytes = 0;
+    }
+}
+
+/// `MULTI`
+pub(super) fn multi(call: &mut Call<'_>) -> Done {
+    let transaction = &mut call.session.transaction;
+    if transaction.queue.is_some() {
+        return Err(Fault::of("ERR MULTI calls can not be nested"));
+    }
+    transaction.queue = Some(Queue::default());
+    call.reply.simple("OK");
+    Ok(())
+}
+
+/// `DISCARD`
+pub(super) fn discard(call: &mut Call<'_>) -> Done {
+    if call.session.transaction.queue.is_none() {
+        return Err(Fault::of("ERR DISCARD without MULTI"));
+    }
+    call.session.transaction = Transaction::default();
+    call.reply.simple("OK");
+    Ok(())
+}
+
+/// `WATCH key [key …]`
+pub(super) fn watch(call: &mut Call<'_>) -> Done {
+    if call.session.transaction.queue.is_some() {
+        return Err(Fault::of("ERR WATCH inside MULTI is not allowed"));
+    }
+    let number = call.session.database;
+    for key in call.args_from(1) {
+        let place = (number, Box::from(key));
+        if call.session.transaction.watched.contains_key(&place) {
+            continue;
+        }
+        let version = version(call, number, key)?;
+        let transaction = &mut call.session.transaction;
+        if transaction.watched_bytes + key.len() + OVERHEAD > MAX_WATCHED {
+            return Err(Fault::of("ERR too many watched keys"));
+        }
+        transaction.watched_bytes += key.len() + OVERHEAD;
+        transaction.watched.insert(place, version);
+    }
+    call.reply.simple("OK");
+    Ok(())
+}
+
+/// `UNWATCH`
+pub(super) fn unwatch(call: &mut Call<'_>) -> Done {
+    call.session.transaction.unwatch();
+    call.reply.simple("OK");
+    Ok(())
+}
+
+/// `EXEC`
+pub(super) fn exec(call: &mut Call<'_>) -> Done {
+    if call.session.transaction.queue.is_none() {
+        return Err(Fault::of("ERR EXEC without MULTI"));
+    }
+    let transaction = std::mem::take(&mut call.session.transaction);
+    let queue = transaction.queue.unwrap_or_default();
+    if queue.is_broken {
+        return Err(Fault::of(
+            "EXECABORT Transaction discarded because of previous errors.",
+        ));
+    }
+    for ((number, key), then) in &transaction.watched {
+        if version(call, *number, key)? != *then {
+            call.reply.null_array();
+            return Ok(());
+        }
+    }
+    run(call, &queue)
+}
+
+/// Does what is queued. All of it, also where the replies become too many to be sent.
+fn run(call: &mut Call<'_>, queue: &Queue) -> Done {
+    let start = call.reply.len();
+    let mut is_too_large = false;
+    let (mut parser, mut args) = (Parser::default(), Args::default());
+    let bounds = bounds(call.limits, Trust::Authenticated);
+    let mut rest = queue.bytes.as_slice();
+    call.reply.array(queue.count);
+    while !rest.is_empty() {
+        let Ok(Progress::Request(request)) = parser.parse(rest, &mut args, &bounds) else {
+            unreachable!("it was parsed before it was queued");
+        };
+        let command = table::lookup(&request)?;
+        call.with(request).run(command);
+        rest = &rest[request.wire_len()..];
+        is_too_large |= call.reply.len() - start > call.limits.hard_cap();
+        if is_too_large {
+            call.reply.truncate(start);
+        }
+    }
+    if is_too_large {
+        return Err(Fault::of(
+            "ERR the transaction was done, but its replies are too large to be sent",
+        ));
+    }
+    Ok(())
+}
+
+fn version(call: &mut Call<'_>, number: u8, key: &[u8]) -> Result<Version, Fault> {
+    let entry = database(call.backend, number).get(call.now, key)?;
+    Ok(entry.map(|entry| (entry.seq, entry.deadline)))
+}
