@@ -10,6 +10,7 @@
 mod common;
 mod redis;
 
+use std::fmt::Write as _;
 use std::ops::Range;
 
 use fastrand::Rng;
@@ -56,8 +57,9 @@ fn the_cases_by_hand_are_answered_as_redis_answers_them() {
             let steps = Step::all(text);
             for protocol in PROTOCOLS {
                 if let Err(differ) = run(&servers, protocol, &steps) {
+                    let group = group.name;
                     let tale = differ.tell(&steps);
-                    failed += &format!("\n{}: {name} ({protocol:?}):\n{tale}", group.name);
+                    let _ = writeln!(failed, "\n{group}: {name} ({protocol:?}):\n{tale}");
                 }
             }
         }

@@ -5,6 +5,11 @@
 //! A group is a file with `CASES`, names and texts as [`step`] has them, and `GRAMMAR`, rules as
 //! [`generate`] has them. It is named in [`GROUPS`].
 
+#![allow(
+    unreachable_pub,
+    reason = "a module of a test program, shared as `common` is"
+)]
+
 pub mod differences;
 pub mod generate;
 pub mod reply;

@@ -154,13 +154,13 @@ fn settle<'t>(redis: &mut Talk<'t>, ours: &mut Talk<'t>, key: &[u8]) {
 fn scan(client: &mut Client, args: &[Vec<u8>]) -> Vec<Reply> {
     let (mut cursor, mut found) = (b"0".to_vec(), BTreeSet::new());
     loop {
-        let mut command = vec![b"SCAN".to_vec(), cursor];
+        let mut command = vec![b"SCAN".to_vec(), std::mem::take(&mut cursor)];
         command.extend_from_slice(args);
         match client.ask(&command) {
             Reply::Many(b'*', page) => match page.as_slice() {
                 [Reply::Bulk(b'$', next), Reply::Many(b'*', keys)] => {
                     found.extend(keys.iter().cloned());
-                    cursor = next.clone();
+                    cursor.clone_from(next);
                 }
                 other => panic!("not the reply of SCAN: {other:?}"),
             },
