@@ -38,7 +38,7 @@
 //!   is one of that time.
 //! - Where memory is full, commands that write to several keys change nothing: `MSET` and `MSETNX`
 //!   take back what they have written, which gives it the number of a new write; `RENAME` and `COPY`
-//!   write the new key first.
+//!   write the new key first, so `RENAME` needs room for both a moment long, and may be refused.
 //! - `OBJECT ENCODING` goes by the value alone (in Redis also by how it came about), `OBJECT IDLETIME`
 //!   is 0, `MEMORY USAGE` is an estimate, `TIME` has whole milliseconds.
 
@@ -77,3 +77,6 @@ mod walk;
 pub(crate) use profile::Message;
 pub use session::{Host, Session, Taken};
 pub use shared::{ClientId, Shared};
+
+#[cfg(test)]
+mod tests;
