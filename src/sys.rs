@@ -1,12 +1,18 @@
-//! What has no safe wrapper: a descriptor that was inherited by its number, and forks.
+//! What has no safe wrapper: a descriptor that was inherited by its number, forks, and memory that
+//! is mapped ([`Mapping`]).
 //!
-//! One of the two files of this crate with `unsafe` code; the other is what runs in the child
+//! One of the two modules of this crate with `unsafe` code; the other is what runs in the child
 //! between `clone` and `execve`.
 
 #![allow(
     unsafe_code,
-    reason = "descriptor numbers from the environment and pthread_atfork have no safe wrapper"
+    reason = "descriptor numbers from the environment, pthread_atfork and mapped memory have no \
+              safe wrapper"
 )]
+
+mod mapping;
+
+pub(crate) use mapping::Mapping;
 
 use std::collections::BTreeSet;
 use std::io;

@@ -9,6 +9,7 @@ mod memory;
 mod model;
 #[cfg(test)]
 mod simulator;
+mod syncing;
 
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex};
@@ -80,6 +81,17 @@ pub enum Upkeep {
     Idle,
 }
 
+impl Upkeep {
+    /// What two kinds of work left to do.
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::More, _) | (_, Self::More) => Self::More,
+            (Self::Until(one), Self::Until(other)) => Self::Until(one.min(other)),
+            (Self::Idle, one) | (one, Self::Idle) => one,
+        }
+    }
+}
+
 /// What holds the data of a store.
 ///
 /// An entry past its deadline is never visible, whether or not it has been removed. No call may
@@ -139,6 +151,16 @@ pub trait Backend: Send {
     /// Does a bounded step of background work: removes what has expired, frees what was cleared.
     fn upkeep(&mut self, _now: Millis) -> Upkeep {
         Upkeep::Idle
+    }
+
+    /// Makes what was written as lasting as was asked for; only then is it acknowledged. Called
+    /// once for all requests of a turn of the master's loop, whether or not they wrote. It may take
+    /// as long as the disk does.
+    ///
+    /// # Errors
+    /// It is not to be relied on any more: the master ends without acknowledging anything.
+    fn commit(&mut self) -> Result<(), BackendError> {
+        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `pages` | where memory comes from, which page numbers are taken |
+//! | `mapped`, `file` | memory that is mapped, of a file or of nobody |
 //! | `class`, `slab`, `slots` | pages cut into slots; writing and erasing entries |
 //! | `entry` | the bytes of an entry: the format |
 //! | `index` | from keys to slots |
@@ -17,23 +18,16 @@
 //! Positions are numbers, never addresses, and everything outside the pages (index, wheel,
 //! slabs) can be made anew from them.
 
-#![cfg_attr(
-    all(),
-    allow(
-        dead_code,
-        unused_imports,
-        reason = "no page source outlives its process yet"
-    )
-)]
-
 mod bits;
 mod class;
 #[cfg(test)]
 mod crash_tests;
 mod engine;
 mod entry;
+mod file;
 mod index;
 mod limbo;
+mod mapped;
 mod pages;
 mod recovery;
 #[cfg(test)]
@@ -44,6 +38,8 @@ mod superblock;
 mod wheel;
 
 pub(crate) use engine::{Engine, Full, Left};
+pub(crate) use file::FileError;
+pub(crate) use mapped::{AnyPages, MappedPages};
 pub(crate) use pages::HeapPages;
-pub(crate) use recovery::{Recovered, Refused};
+pub(crate) use recovery::Recovered;
 pub(crate) use superblock::HashKey;

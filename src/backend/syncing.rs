@@ -1,0 +1,252 @@
+//! When the writes to a store in a file are taken to the disk, and by whom.
+//!
+//! The memory backend tells of every write and of every step of upkeep; the engine is told when a
+//! sync begins and when it has succeeded, for until then it keeps what was overwritten. Every
+//! second: a thread does it, so that nobody waits for the disk. Always: whoever commits does it.
+
+use std::fs::File;
+use std::io;
+use std::mem::ManuallyDrop;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use super::{BackendError, Upkeep};
+use crate::store::{AnyPages, Engine};
+use crate::sys;
+use crate::time::Millis;
+
+const SECOND: Duration = Duration::from_secs(1);
+/// How soon the end of a sync that is under way is looked for, in milliseconds.
+const LOOK_AGAIN: u64 = 20;
+
+/// What is done about syncs.
+#[derive(Debug)]
+pub(super) enum Syncer {
+    /// Nothing: there is no file, or the system writes it back when it likes.
+    Never,
+    /// A thread syncs once a second.
+    EverySecond(Background),
+    /// A commit syncs.
+    Always(Foreground),
+}
+
+impl Syncer {
+    /// The store was written to.
+    #[inline]
+    pub(super) fn written(&mut self) {
+        match self {
+            Self::Never => {}
+            Self::EverySecond(background) => background.written(),
+            Self::Always(foreground) => foreground.is_written = true,
+        }
+    }
+
+    /// Begins and ends syncs as the time comes; when it is to be called again.
+    pub(super) fn upkeep(&mut self, now: Millis, engine: &mut Engine<AnyPages>) -> Upkeep {
+        match self {
+            Self::Never | Self::Always(_) => Upkeep::Idle,
+            Self::EverySecond(background) => background.upkeep(now, engine),
+        }
+    }
+
+    /// Does not return before everything written is as safe as was asked for.
+    pub(super) fn commit(&mut self, engine: &mut Engine<AnyPages>) -> Result<(), BackendError> {
+        match self {
+            Self::Never | Self::EverySecond(_) => Ok(()),
+            Self::Always(foreground) => foreground.commit(engine),
+        }
+    }
+}
+
+/// Syncs by whoever commits.
+#[derive(Debug)]
+pub(super) struct Foreground {
+    file: File,
+    path: PathBuf,
+    is_written: bool,
+    /// Why a sync failed. What the system has dropped then, no later one brings back, so there is
+    /// none.
+    failure: Option<String>,
+}
+
+impl Foreground {
+    pub(super) fn new(file: &File, path: &Path) -> io::Result<Self> {
+        Ok(Self {
+            file: file.try_clone()?,
+            path: path.to_owned(),
+            is_written: false,
+            failure: None,
+        })
+    }
+
+    fn commit(&mut self, engine: &mut Engine<AnyPages>) -> Result<(), BackendError> {
+        if self.failure.is_none() && self.is_written {
+            engine.begin_sync();
+            match self.file.sync_data() {
+                Ok(()) => engine.end_sync(),
+                Err(error) => {
+                    let path = self.path.display();
+                    self.failure = Some(format!("cannot sync the store's file {path}: {error}"));
+                }
+            }
+            self.is_written = false;
+        }
+        let failed = |failure: &String| Err(BackendError::Failed(failure.clone()));
+        self.failure.as_ref().map_or(Ok(()), failed)
+    }
+}
+
+/// Syncs by a thread.
+#[derive(Debug)]
+pub(super) struct Background {
+    desk: Arc<Desk>,
+    thread: Option<JoinHandle<()>>,
+    /// The process whose thread it is.
+    forks: u32,
+    /// Something was written since the last sync began.
+    is_written: bool,
+    is_under_way: bool,
+    /// No sync begins before.
+    next: Millis,
+}
+
+/// What the thread and the backend tell each other.
+#[derive(Debug, Default)]
+struct Desk {
+    orders: Mutex<Orders>,
+    news: Condvar,
+    /// Something was written, and nobody has ordered a sync.
+    is_written: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Orders {
+    is_ordered: bool,
+    /// How the sync that was ordered ended.
+    done: Option<bool>,
+    is_over: bool,
+}
+
+impl Desk {
+    fn orders(&self) -> MutexGuard<'_, Orders> {
+        self.orders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until there is something to sync; whether it was ordered, `None` where it is the last.
+    fn wait(&self) -> Option<bool> {
+        let mut orders = self.orders();
+        loop {
+            if orders.is_over {
+                return None;
+            }
+            if std::mem::take(&mut orders.is_ordered) {
+                return Some(true);
+            }
+            let waited = self.news.wait_timeout(orders, SECOND);
+            let timed_out;
+            (orders, timed_out) = waited.unwrap_or_else(PoisonError::into_inner);
+            // Handles that are not used do no upkeep, so nobody orders for the last that was done.
+            if timed_out.timed_out() && self.is_written.swap(false, Ordering::Relaxed) {
+                return Some(false);
+            }
+        }
+    }
+
+    /// What the thread does.
+    fn work(&self, file: &File, path: &Path) {
+        let mut failures = 0u64;
+        loop {
+            let order = self.wait();
+            let synced = file.sync_data();
+            match &synced {
+                Ok(()) if failures > 0 => {
+                    tracing::info!(path = %path.display(), failures, "the store is synced again");
+                    failures = 0;
+                }
+                Ok(()) => {}
+                Err(error) => {
+                    failures += 1;
+                    tracing::error!(path = %path.display(), %error, failures, "cannot sync the store's file");
+                    self.is_written.store(true, Ordering::Relaxed);
+                }
+            }
+            match order {
+                Some(true) => self.orders().done = Some(synced.is_ok()),
+                Some(false) => {}
+                None => return,
+            }
+        }
+    }
+}
+
+impl Background {
+    pub(super) fn start(file: &File, path: &Path) -> io::Result<Self> {
+        let desk = Arc::new(Desk::default());
+        let (theirs, file, path) = (Arc::clone(&desk), file.try_clone()?, path.to_owned());
+        let thread = thread::Builder::new()
+            .name("memstore-sync".to_owned())
+            .spawn(move || theirs.work(&file, &path))?;
+        Ok(Self {
+            desk,
+            thread: Some(thread),
+            forks: sys::forks(),
+            is_written: false,
+            is_under_way: false,
+            next: Millis::ZERO,
+        })
+    }
+
+    #[inline]
+    fn written(&mut self) {
+        self.is_written = true;
+        self.desk.is_written.store(true, Ordering::Relaxed);
+    }
+
+    fn upkeep(&mut self, now: Millis, engine: &mut Engine<AnyPages>) -> Upkeep {
+        if self.is_under_way {
+            let Some(is_good) = self.desk.orders().done.take() else {
+                return Upkeep::Until(now.after_ms(LOOK_AGAIN));
+            };
+            self.is_under_way = false;
+            if is_good {
+                engine.end_sync();
+            } else {
+                self.is_written = true;
+            }
+        }
+        if !self.is_written {
+            return Upkeep::Idle;
+        }
+        if now < self.next {
+            return Upkeep::Until(self.next);
+        }
+        self.next = now.after(SECOND);
+        self.is_written = false;
+        self.is_under_way = true;
+        engine.begin_sync();
+        self.desk.is_written.store(false, Ordering::Relaxed);
+        self.desk.orders().is_ordered = true;
+        self.desk.news.notify_one();
+        Upkeep::Until(now.after_ms(LOOK_AGAIN))
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        let Some(thread) = self.thread.take() else {
+            return;
+        };
+        if sys::forks() != self.forks {
+            // The thread is the parent's, and so may be the lock.
+            let _ = ManuallyDrop::new(thread);
+            return;
+        }
+        self.desk.orders().is_over = true;
+        self.desk.news.notify_one();
+        // A panic of it was reported by the panic hook.
+        let _ = thread.join();
+    }
+}
