@@ -32,7 +32,7 @@ use crate::cluster::link::{Keeper, Link, Local};
 use crate::cluster::links::Links;
 use crate::cluster::options::Plan;
 use crate::cluster::serving::Serving;
-use crate::cluster::{Options, Source, Store};
+use crate::cluster::{Options, Role, Source, Store};
 use crate::error::{Error, Result};
 use crate::master::Controller;
 use crate::time::{Clock, SystemClock};
@@ -132,7 +132,7 @@ impl Builder {
     /// The system refused a thread or a descriptor, or the backend could not be made.
     pub fn start(self) -> Result<TestMaster> {
         let Self { options, clock } = self;
-        let backend: SharedBackend = Arc::new(Mutex::new(options.store.make()?));
+        let backend: SharedBackend = Arc::new(Mutex::new(options.store.make(Role::Master)?));
         let serving = Serving::start(&options, None, Arc::clone(&backend), Arc::clone(&clock))?;
         let controller = serving.controller().clone();
         let keeper = Keeper::Thread(serving);

@@ -250,3 +250,100 @@ impl Drop for Background {
         let _ = thread.join();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{HashKey, HeapPages};
+    use std::time::Instant;
+
+    const NOW: Millis = Millis::from_unix(1_000);
+
+    fn engine() -> Engine<AnyPages> {
+        let pages = AnyPages::Heap(HeapPages::default());
+        Engine::create(pages, HashKey([0; 16])).unwrap()
+    }
+
+    /// What cannot be synced.
+    fn pipe() -> File {
+        let (read, _) = nix::unistd::pipe().unwrap();
+        File::from(read)
+    }
+
+    /// Does upkeep at this time until the sync that is under way is over.
+    fn wait(syncer: &mut Background, now: Millis, engine: &mut Engine<AnyPages>) -> Upkeep {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            let left = syncer.upkeep(now, engine);
+            if !syncer.is_under_way {
+                return left;
+            }
+            assert!(Instant::now() < deadline, "the sync does not end");
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_commit_syncs_what_was_written() {
+        let (file, mut engine) = (tempfile::tempfile().unwrap(), engine());
+        let mut syncer = Foreground::new(&file, Path::new("x")).unwrap();
+        syncer.is_written = true;
+        syncer.commit(&mut engine).unwrap();
+        assert!(!syncer.is_written);
+    }
+
+    #[test]
+    fn after_a_failure_no_commit_succeeds() {
+        let mut engine = engine();
+        let mut syncer = Foreground::new(&pipe(), Path::new("/a/store")).unwrap();
+        syncer.commit(&mut engine).unwrap();
+        syncer.is_written = true;
+        for _ in 0..2 {
+            let error = syncer.commit(&mut engine).unwrap_err().to_string();
+            assert!(error.contains("cannot sync the store's file /a/store"));
+        }
+    }
+
+    #[test]
+    fn a_sync_begins_at_most_once_a_second_and_only_after_a_write() {
+        let (file, mut engine) = (tempfile::tempfile().unwrap(), engine());
+        let mut syncer = Background::start(&file, Path::new("x")).unwrap();
+        assert_eq!(syncer.upkeep(NOW, &mut engine), Upkeep::Idle);
+        syncer.written();
+        let left = syncer.upkeep(NOW, &mut engine);
+        assert_eq!(left, Upkeep::Until(NOW.after_ms(LOOK_AGAIN)));
+        assert_eq!(wait(&mut syncer, NOW, &mut engine), Upkeep::Idle);
+        syncer.written();
+        let soon = NOW.after_ms(999);
+        let next = Upkeep::Until(NOW.after_ms(1_000));
+        assert_eq!(syncer.upkeep(soon, &mut engine), next);
+        syncer.upkeep(NOW.after_ms(1_000), &mut engine);
+        assert!(syncer.is_under_way);
+    }
+
+    #[test]
+    fn what_failed_is_tried_again_a_second_later() {
+        let mut engine = engine();
+        let mut syncer = Background::start(&pipe(), Path::new("x")).unwrap();
+        syncer.written();
+        for second in 0..3 {
+            let now = NOW.after_ms(second * 1_000);
+            syncer.upkeep(now, &mut engine);
+            assert!(syncer.is_under_way);
+            let next = Upkeep::Until(now.after_ms(1_000));
+            assert_eq!(wait(&mut syncer, now, &mut engine), next);
+        }
+    }
+
+    #[test]
+    fn what_nobody_orders_is_synced_all_the_same() {
+        let file = tempfile::tempfile().unwrap();
+        let mut syncer = Background::start(&file, Path::new("x")).unwrap();
+        syncer.written();
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while syncer.desk.is_written.load(Ordering::Relaxed) {
+            assert!(Instant::now() < deadline, "it is not synced");
+            thread::park_timeout(Duration::from_millis(5));
+        }
+    }
+}

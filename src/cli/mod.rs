@@ -89,8 +89,9 @@ fn master_options(config: &Config) -> Result<Options, Error> {
     Ok(Options {
         name: config.name.clone(),
         sock: config.sock.clone(),
-        store: match config.store {
+        store: match &config.store {
             config::Store::Memory => Source::memory(),
+            config::Store::File(path) => Source::file(path, config.sync.unwrap_or_default()),
         },
         secret: read_secret(config.secret_file.as_deref())?,
         allow_uids: config.allow_uids.clone(),

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use super::exit::{Exit, Failure};
 use super::master_options;
+use crate::cluster::Role;
 use crate::config::Config;
 use crate::error::Error;
 use crate::master::{Master, Setup, Signals};
@@ -16,9 +17,11 @@ pub(crate) fn serve(config: &Config) -> Result<Exit, Failure> {
     let options = master_options(config)?;
     let path = config.sock.as_deref().unwrap_or(Path::new(""));
     let mastership = Mastership::acquire(path).map_err(Error::from)?;
+    // Nobody is let in before there is something to ask for.
+    let backend = Arc::new(Mutex::new(options.store.make(Role::Master)?));
     let socket = PathSocket::bind(&mastership, &options.allow_uids).map_err(Error::from)?;
     let setup = Setup {
-        backend: Arc::new(Mutex::new(options.store.make()?)),
+        backend,
         clock: Arc::new(SystemClock::new()),
         limits: options.limits,
         secret: options.secret,

@@ -17,7 +17,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::link::{Keeper, Link, Local};
-use super::options::Options;
+use super::options::{Options, Role};
 use super::serving::Serving;
 use crate::backend::SharedBackend;
 use crate::client::{ConnectOptions, Connection};
@@ -103,7 +103,7 @@ fn try_connect(
 }
 
 fn start(options: &Options, mastership: &Mastership) -> Result<Link> {
-    let backend: SharedBackend = Arc::new(Mutex::new(options.store.make()?));
+    let backend: SharedBackend = Arc::new(Mutex::new(options.store.make(Role::Master)?));
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let (shared, time) = (Arc::clone(&backend), Arc::clone(&clock));
     let serving = Serving::start(options, Some(mastership), shared, time)?;

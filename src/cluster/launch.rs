@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::inherited::Listener as StdListener;
 use super::link::{Keeper, Link, Local};
 use super::links::Links;
-use super::options::{Options, Plan};
+use super::options::{Options, Plan, Role};
 use super::store::Store;
 use crate::backend::SharedBackend;
 use crate::config::{BindAddress, Supervision};
@@ -54,10 +54,10 @@ impl Launch {
         let slots = self.slots()?;
         // Before anything is opened: a second master must not disturb the first.
         let mastership = self.sock.as_deref().map(Mastership::acquire).transpose()?;
+        let backend: SharedBackend = Arc::new(Mutex::new(self.options.store.make(Role::Master)?));
         let listeners = open_listeners(&self.addresses)?;
         let bind = |mastership| PathSocket::bind(mastership, &self.options.allow_uids);
         let socket = mastership.as_ref().map(bind).transpose()?;
-        let backend: SharedBackend = Arc::new(Mutex::new(self.options.store.make()?));
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let config = SupervisorConfig {
             slots,

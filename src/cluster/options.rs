@@ -10,11 +10,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::backend::{Backend, MemoryBackend};
-use crate::config::{Limits, Standalone};
+use crate::config::{Limits, Standalone, Syncing};
 use crate::error::{Error, Result};
 use crate::net;
 use crate::protocol::auth::Secret;
 use crate::supervisor::cpus;
+use crate::time::{Clock, SystemClock};
 
 /// What a process is to its store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -30,21 +31,48 @@ pub enum Role {
 
 /// Makes the backend of a store, when a process finds that it is the one to hold it.
 #[derive(Clone)]
-pub struct Source(Arc<dyn Fn() -> Result<Box<dyn Backend>> + Send + Sync>);
+pub struct Source(Kind);
+
+#[derive(Clone)]
+enum Kind {
+    Memory,
+    File(PathBuf, Syncing),
+    Made(Arc<dyn Fn() -> Result<Box<dyn Backend>> + Send + Sync>),
+}
 
 impl Source {
-    /// Entries in the memory of the process ([`MemoryBackend`]).
+    /// Entries in memory ([`MemoryBackend`]); a master's has a descriptor
+    /// ([`MemoryBackend::shared`]).
     pub fn memory() -> Self {
-        Self::new(|| Ok(Box::new(MemoryBackend::new())))
+        Self(Kind::Memory)
+    }
+
+    /// Entries in the memory of a file ([`MemoryBackend::open`]), which outlives the process.
+    pub fn file(path: impl Into<PathBuf>, syncing: Syncing) -> Self {
+        Self(Kind::File(path.into(), syncing))
     }
 
     /// Whatever `make` makes.
     pub fn new(make: impl Fn() -> Result<Box<dyn Backend>> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(make))
+        Self(Kind::Made(Arc::new(make)))
     }
 
-    pub(crate) fn make(&self) -> Result<Box<dyn Backend>> {
-        (self.0)()
+    /// Whether a forked child has what is made for itself.
+    pub(crate) fn is_copied_by_fork(&self) -> bool {
+        !matches!(self.0, Kind::File(..))
+    }
+
+    /// For a master or, without `Role::Master`, for a process alone.
+    pub(crate) fn make(&self, role: Role) -> Result<Box<dyn Backend>> {
+        Ok(match &self.0 {
+            Kind::Memory if role == Role::Master => Box::new(MemoryBackend::shared()),
+            Kind::Memory => Box::new(MemoryBackend::new()),
+            Kind::File(path, syncing) => {
+                let now = SystemClock::new().now();
+                Box::new(MemoryBackend::open(path, *syncing, now)?)
+            }
+            Kind::Made(make) => make()?,
+        })
     }
 }
 
@@ -56,7 +84,11 @@ impl Default for Source {
 
 impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Source(…)")
+        match &self.0 {
+            Kind::Memory => f.write_str("memory"),
+            Kind::File(path, syncing) => f.debug_tuple("file").field(path).field(syncing).finish(),
+            Kind::Made(_) => f.write_str("…"),
+        }
     }
 }
 

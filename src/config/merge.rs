@@ -11,7 +11,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use super::file::File;
 use super::origin::{Origin, Problem};
 use super::settings::{self, Purpose, SETTINGS, Setting, Shape};
-use super::{BindAddress, Config, Surroundings, check_sock_path, duration};
+use super::{BindAddress, Config, Store, Surroundings, check_sock_path, duration};
 
 /// The variables of a process.
 pub(crate) type Environment = BTreeMap<OsString, OsString>;
@@ -175,6 +175,10 @@ fn check_together(purpose: Purpose, merged: &Merged, problems: &mut Vec<Problem>
             "without a socket there is no master to ask; give the path of its socket".into(),
         ),
         None => {}
+    }
+    if config.sync.is_some() && config.store == Store::Memory {
+        let reason = "there is nothing to sync in memory; name a file, with --store memory:PATH";
+        problem("sync", reason.into());
     }
     if let Some(address) = BindAddress::repeated(&config.bind) {
         problem(

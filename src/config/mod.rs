@@ -64,6 +64,8 @@ pub struct Config {
     pub standalone: Standalone,
     /// What holds the data.
     pub store: Store,
+    /// When writes to a store in a file are taken to the disk; `None`: nothing was asked for.
+    pub sync: Option<Syncing>,
     /// The file with the secret that clients of the path socket prove to know; also a client's.
     pub secret_file: Option<PathBuf>,
     /// Users who may connect through the path socket, besides root and the master's own.
@@ -91,6 +93,7 @@ impl Config {
             bind: Vec::new(),
             standalone: Standalone::Auto,
             store: Store::Memory,
+            sync: None,
             secret_file: None,
             allow_uids: Vec::new(),
             limits: Limits::default(),

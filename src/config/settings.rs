@@ -323,10 +323,28 @@ pub(crate) static SETTINGS: &[Setting] = &[
         used_by: MASTER,
         value: "URL",
         shape: Shape::One,
-        help: "What holds the data: memory: is the master's own memory.",
+        help: "What holds the data: memory: is the master's own memory, which ends with it; \
+               memory:PATH is that of a file, which the master makes if it is not there and has \
+               to itself. In the file the data survives the master, however that ends; on a tmpfs \
+               as /dev/shm until the machine stops, on a disk as long as --sync says. A file that \
+               is no store, or not one that this version can read, is left as it is.",
         otherwise: None,
         read: |config, value| parsed(value).map(|store| config.store = store),
         show: |config| vec![config.store.to_string()],
+    },
+    Setting {
+        key: "sync",
+        group: STORE,
+        used_by: MASTER,
+        value: "WHEN",
+        shape: Shape::One,
+        help: "When what is written to --store memory:PATH is taken to the disk, to survive a loss \
+               of power too: never (when the system likes), 1s (once a second, so that the last \
+               two seconds may be lost) or always (before it is acknowledged; each turn of the \
+               master then waits for the disk, and if the disk fails, the master ends).",
+        otherwise: Some("1s with a file, and nothing to sync without"),
+        read: |config, value| parsed(value).map(|when| config.sync = Some(when)),
+        show: |config| config.sync.iter().map(ToString::to_string).collect(),
     },
     Setting {
         key: "max-key",

@@ -191,6 +191,8 @@ impl Master {
             } else {
                 upkeep = Upkeep::Until(now.after_ms(1));
             }
+            // What was not made to last is not acknowledged.
+            turn.backend.commit().map_err(io::Error::other)?;
             drop(turn);
             self.reactor.flush();
             // Closed connections are buried last, so that no event of this tick meets a new one.

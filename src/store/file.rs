@@ -80,8 +80,8 @@ pub(crate) enum FileError {
     Refused { path: PathBuf, reason: Refused },
     /// The addresses are not enough.
     #[error(
-        "the store's file {} cannot be mapped into memory: {reason}; a store takes 64 GiB of \
-         addresses, or what can be had down to 1 GiB (see `ulimit -v`)",
+        "the store's file {} cannot be mapped into memory: {reason}; that takes a file system \
+         that can do it, and 64 GiB of addresses, at the very least 2 GiB (see `ulimit -v`)",
         .path.display()
     )]
     Unmapped { path: PathBuf, reason: io::Error },

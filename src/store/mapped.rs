@@ -113,6 +113,10 @@ impl MappedPages {
             return self.mapping.extend(end);
         }
         let len = self.mapping.len();
+        if len == 0 {
+            // A file that is being made is known by its length if that is never finished.
+            return self.mapping.extend(end);
+        }
         let stepped = len + (len / 4).clamp(LEAST_STEP, MOST_STEP) / PAGE as u64 * PAGE as u64;
         let to = end.max(stepped.min(self.mapping.capacity()));
         if let (Growth::Lasting, Some(file)) = (self.growth, self.mapping.file()) {
@@ -309,9 +313,11 @@ mod tests {
         let (mut source, _) = MappedPages::open(&path, false).unwrap();
         let len = || fs::metadata(&path).unwrap().len();
         source.take(0, 3).unwrap();
-        assert_eq!(len(), LEAST_STEP);
-        source.take(3, 1).unwrap();
-        assert_eq!(len(), LEAST_STEP);
+        assert_eq!(len(), 3 * PAGE as u64);
+        for page in [3, 4] {
+            source.take(page, 1).unwrap();
+            assert_eq!(len(), 3 * PAGE as u64 + LEAST_STEP);
+        }
         source.store(page_at(2), &[1; 8]);
         source.fit(3, &[(0, 3)]).unwrap();
         assert_eq!(len(), 3 * PAGE as u64);
