@@ -19,7 +19,8 @@ pub(crate) enum Exit {
     Usage,
     /// No master answers (`EX_UNAVAILABLE` of `sysexits.h`).
     Unavailable,
-    /// The environment or the configuration file makes no sense (`EX_CONFIG`).
+    /// The environment or the configuration file makes no sense, or a file that was named cannot
+    /// be used (`EX_CONFIG`).
     Config,
     /// The command is there and cannot be executed, as the shell says it.
     NotExecutable,
@@ -65,7 +66,10 @@ impl Exit {
             Self::Failed => "not done: no such entry, a condition that did not hold, an error",
             Self::Usage => "the arguments make no sense",
             Self::Unavailable => "no master answers",
-            Self::Config => "the environment or the configuration file makes no sense",
+            Self::Config => {
+                "the environment or the configuration file makes no sense, or a file that is named \
+                 there cannot be used"
+            }
             Self::NotExecutable => "the command of run cannot be executed",
             Self::NotFound => "the command of run was not found",
         }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::*;
-use crate::config::{Restart, Workers};
+use crate::config::{Restart, Syncing, Workers};
 
 /// One set of sources, to be changed by a test.
 #[derive(Clone)]
@@ -99,9 +99,18 @@ fn every_setting_has_its_flag_its_variable_and_its_key() {
     for setting in SETTINGS {
         let mut values = (setting.show)(&Config::new(&case().surroundings));
         if values.is_empty() {
-            let example = if setting.key == "bind" { ":7" } else { "7" };
+            let example = match setting.key {
+                "bind" => ":7",
+                "sync" => "always",
+                _ => "7",
+            };
             values.push(example.to_owned());
         }
+        // Of no use without the other.
+        let case = || match setting.key {
+            "sync" => case().env("MEMSTORE_STORE", "memory:/a"),
+            _ => case(),
+        };
         let flag = case().flag(setting.key, &[&values[0]]);
         let env = case().env(&setting.env(), &values[0]);
         let file = case().file(&format!("{} = {:?}", setting.key, values[0]));
@@ -245,6 +254,22 @@ fn what_cannot_work_together_is_a_problem_of_the_more_explicit_one() {
     assert!(none.merge(Purpose::Run).unwrap().config.sock.is_none());
     assert!(none.merge(Purpose::Serve).unwrap_err()[0].contains("serves nobody"));
     assert!(none.merge(Purpose::Client).unwrap_err()[0].contains("no master to ask"));
+}
+
+#[test]
+fn only_a_file_can_be_synced() {
+    let sync = || case().flag("sync", &["always"]);
+    assert_eq!(
+        sync().merge(Purpose::Serve).unwrap_err(),
+        [
+            "--sync always: there is nothing to sync in memory; name a file, with --store \
+             memory:PATH"
+        ]
+    );
+    let config = sync().flag("store", &["memory:a/b"]).merge(Purpose::Run);
+    let config = config.unwrap().config;
+    assert_eq!(config.store, Store::File("a/b".into()));
+    assert_eq!(config.sync, Some(Syncing::Always));
 }
 
 #[test]

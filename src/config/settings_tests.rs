@@ -63,6 +63,7 @@ fn every_setting_refuses_what_makes_no_sense() {
         ("max-restarts", &["x", "-1"]),
         ("restart-window", &["0"]),
         ("store", &["redis://h", ""]),
+        ("sync", &["often", "", "2s"]),
         ("max-key", &["0", "64KiB"]),
         ("max-value", &["0", "513MiB"]),
         ("max-clients", &["0", "x"]),

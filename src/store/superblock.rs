@@ -100,7 +100,7 @@ pub(super) fn is_begun(front: &[u8]) -> bool {
     front.starts_with(MAGIC)
 }
 
-/// Whether a region whose front has these bytes may be one that was being [written](write).
+/// Whether a region whose front has these bytes may be one that was being written.
 pub(super) fn is_unfinished(front: &[u8]) -> bool {
     let written = MAGIC.len()..CHECKED + 4;
     let mut bytes = front.iter().enumerate();

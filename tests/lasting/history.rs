@@ -101,7 +101,6 @@ impl History {
             let known = self.known.entry(key.clone()).or_default();
             let next = next.map(Known::done);
             if !is_so(store, &key, known.as_ref()) {
-                println!("{key}: done, though not acknowledged");
                 *known = next;
             }
         }
