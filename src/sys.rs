@@ -11,8 +11,10 @@
 )]
 
 mod mapping;
+mod thread;
 
 pub(crate) use mapping::Mapping;
+pub(crate) use thread::Thread;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -148,6 +150,10 @@ mod tests {
         let store = store.create().unwrap();
         store.set("key", "value").unwrap();
         in_forked_child(|| matches!(store.get("key"), Err(Error::Backend(_))));
+        // Nor does it wait for threads that only its parent has.
+        let given_up = std::cell::Cell::new(Some(store.clone()));
+        in_forked_child(|| given_up.take().is_some());
+        drop(given_up);
         assert_eq!(store.get("key").unwrap().unwrap().value, b"value");
     }
 

@@ -6,16 +6,14 @@
 
 use std::fs::File;
 use std::io;
-use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::{BackendError, Upkeep};
 use crate::store::{AnyPages, Engine};
-use crate::sys;
+use crate::sys::Thread;
 use crate::time::Millis;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -103,9 +101,7 @@ impl Foreground {
 #[derive(Debug)]
 pub(super) struct Background {
     desk: Arc<Desk>,
-    thread: Option<JoinHandle<()>>,
-    /// The process whose thread it is.
-    forks: u32,
+    thread: Thread<()>,
     /// Something was written since the last sync began.
     is_written: bool,
     is_under_way: bool,
@@ -186,13 +182,10 @@ impl Background {
     pub(super) fn start(file: &File, path: &Path) -> io::Result<Self> {
         let desk = Arc::new(Desk::default());
         let (theirs, file, path) = (Arc::clone(&desk), file.try_clone()?, path.to_owned());
-        let thread = thread::Builder::new()
-            .name("memstore-sync".to_owned())
-            .spawn(move || theirs.work(&file, &path))?;
+        let work = move || theirs.work(&file, &path);
         Ok(Self {
             desk,
-            thread: Some(thread),
-            forks: sys::forks(),
+            thread: Thread::start("memstore-sync", work)?,
             is_written: false,
             is_under_way: false,
             next: Millis::ZERO,
@@ -236,18 +229,11 @@ impl Background {
 
 impl Drop for Background {
     fn drop(&mut self) {
-        let Some(thread) = self.thread.take() else {
-            return;
-        };
-        if sys::forks() != self.forks {
-            // The thread is the parent's, and so may be the lock.
-            let _ = ManuallyDrop::new(thread);
-            return;
+        // In a forked child the thread may seem to hold the lock for ever.
+        if self.thread.is_ours() {
+            self.desk.orders().is_over = true;
+            self.desk.news.notify_one();
         }
-        self.desk.orders().is_over = true;
-        self.desk.news.notify_one();
-        // A panic of it was reported by the panic hook.
-        let _ = thread.join();
     }
 }
 
@@ -255,6 +241,7 @@ impl Drop for Background {
 mod tests {
     use super::*;
     use crate::store::{HashKey, HeapPages};
+    use std::thread;
     use std::time::Instant;
 
     const NOW: Millis = Millis::from_unix(1_000);

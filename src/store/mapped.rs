@@ -17,7 +17,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use super::engine::Engine;
 use super::file::{FileError, StoreFile};
 use super::pages::{HeapPages, PAGE, PageSource, page_at};
-use crate::sys::Mapping;
+use crate::sys::{Mapping, Thread};
 
 /// The steps in which a file with a name grows: a quarter of what it is, within these bounds.
 const LEAST_STEP: u64 = 16 << 20;
@@ -28,6 +28,8 @@ const MOST_STEP: u64 = 1 << 30;
 pub(crate) struct MappedPages {
     mapping: Mapping,
     growth: Growth,
+    /// The length that the file is about to have.
+    ahead: Option<Ahead>,
     /// The last attempt to take pages failed.
     is_short: bool,
 }
@@ -39,8 +41,31 @@ enum Growth {
     Exact,
     /// In steps.
     Steps,
-    /// In steps, each written to the disk before it is used.
+    /// In steps, each on the disk before it is used. Nobody wants to wait for that, so a thread
+    /// does each ahead of time.
     Lasting,
+}
+
+/// A step of growth that is under way.
+#[derive(Debug)]
+struct Ahead {
+    len: u64,
+    thread: Thread<io::Result<()>>,
+}
+
+impl Ahead {
+    fn start(file: &File, len: u64) -> io::Result<Self> {
+        let file = file.try_clone()?;
+        let work = move || file.set_len(len).and_then(|()| file.sync_all());
+        let thread = Thread::start("memstore-grow", work)?;
+        Ok(Self { len, thread })
+    }
+
+    fn wait(self) -> io::Result<u64> {
+        let ended = self.thread.wait();
+        ended.unwrap_or_else(|| Err(io::ErrorKind::Other.into()))?;
+        Ok(self.len)
+    }
 }
 
 impl MappedPages {
@@ -81,6 +106,7 @@ impl MappedPages {
         Self {
             mapping,
             growth,
+            ahead: None,
             is_short: false,
         }
     }
@@ -102,28 +128,49 @@ impl MappedPages {
     fn allocate(&mut self, first: u32, pages: u32) -> io::Result<()> {
         let (at, len) = region(first, pages);
         let end = at + len as u64;
-        if end > self.mapping.len() {
+        while end > self.mapping.len() {
             self.extend(end)?;
         }
-        self.mapping.allocate(at, len)
+        self.mapping.allocate(at, len)?;
+        if self.growth == Growth::Lasting && first > 0 {
+            self.look_ahead(end);
+        }
+        Ok(())
     }
 
     fn extend(&mut self, end: u64) -> io::Result<()> {
-        if self.growth == Growth::Exact {
+        // A file that is being made is known by its length if that is never finished.
+        let is_exact = self.growth == Growth::Exact || self.mapping.len() == 0;
+        if is_exact || end > self.mapping.capacity() {
             return self.mapping.extend(end);
         }
-        let len = self.mapping.len();
-        if len == 0 {
-            // A file that is being made is known by its length if that is never finished.
-            return self.mapping.extend(end);
-        }
-        let stepped = len + (len / 4).clamp(LEAST_STEP, MOST_STEP) / PAGE as u64 * PAGE as u64;
-        let to = end.max(stepped.min(self.mapping.capacity()));
-        if let (Growth::Lasting, Some(file)) = (self.growth, self.mapping.file()) {
-            file.set_len(to)?;
-            file.sync_all()?;
-        }
+        let to = match (self.ahead.take(), self.mapping.file()) {
+            (Some(ahead), _) => ahead.wait()?,
+            (None, Some(file)) if self.growth == Growth::Lasting => {
+                Ahead::start(file, self.next_len(end))?.wait()?
+            }
+            (None, _) => self.next_len(end),
+        };
         self.mapping.extend(to)
+    }
+
+    /// Begins to grow if less than half a step is left behind this byte.
+    fn look_ahead(&mut self, end: u64) {
+        let Some(file) = self.mapping.file() else {
+            return;
+        };
+        let (len, next) = (self.mapping.len(), self.next_len(end));
+        if self.ahead.is_none() && len - end < (next - len) / 2 {
+            // What cannot be begun now is tried again when it has to be.
+            self.ahead = Ahead::start(file, next).ok();
+        }
+    }
+
+    /// The length after the next step, for pages up to `end` at least.
+    fn next_len(&self, end: u64) -> u64 {
+        let len = self.mapping.len();
+        let step = (len / 4).clamp(LEAST_STEP, MOST_STEP) / PAGE as u64 * PAGE as u64;
+        end.max((len + step).min(self.mapping.capacity()))
     }
 }
 
@@ -296,6 +343,26 @@ mod tests {
             assert_eq!(error.kind(), io::ErrorKind::OutOfMemory);
             source.take(1, 1).unwrap();
         }
+    }
+
+    #[test]
+    fn a_file_that_lasts_grows_ahead_of_what_is_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut source, _) = MappedPages::open(&folder.path().join("store"), true).unwrap();
+        let step = u32::try_from(LEAST_STEP).unwrap() / u32::try_from(PAGE).unwrap();
+        source.take(0, 1).unwrap();
+        // Of a file that is being made the length is what was taken.
+        assert_eq!(source.mapping.len(), PAGE as u64);
+        assert!(source.ahead.is_none());
+        source.take(1, 1).unwrap();
+        assert_eq!(source.mapping.len(), PAGE as u64 + LEAST_STEP);
+        assert!(source.ahead.is_none());
+        source.take(2, step / 2).unwrap();
+        let len = source.ahead.as_ref().unwrap().len;
+        assert_eq!(len, PAGE as u64 + 2 * LEAST_STEP);
+        // More than a step at once.
+        source.take(2 + step / 2, 5 * step).unwrap();
+        assert!(source.mapping.len() > len);
     }
 
     #[test]
