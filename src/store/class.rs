@@ -32,7 +32,6 @@ impl Class {
     }
 
     /// The class with this number.
-    #[cfg(test)]
     pub(super) fn numbered(number: u8) -> Self {
         debug_assert!(usize::from(number) < CLASSES);
         Self(number)
