@@ -43,9 +43,9 @@ pub enum Error {
         /// Bytes the store accepts.
         max: u64,
     },
-    /// The store is at its memory bound.
-    #[error("the store is full; reads and destroys go on, writes are refused until space is freed")]
-    OutOfMemory,
+    /// The store is at its memory bound; with what that is.
+    #[error("{0}; reads and destroys go on, writes are refused until space is freed")]
+    OutOfMemory(String),
     /// The master has too much to do to take the request.
     #[error("the master is busy; try again")]
     Busy,

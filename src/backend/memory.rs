@@ -11,13 +11,14 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::syncing::{Background, Foreground, Syncer};
-use super::{Backend, BackendError, Cursor, Deadline, EntryRef, SetOutcome, Upkeep, Visitor, Walk};
-use crate::config::Syncing;
+use super::{
+    Backend, BackendError, Cursor, Deadline, EntryRef, MemoryUse, SetOutcome, Upkeep, Visitor,
+    Walk, WhenFull,
+};
+use crate::config::{ByteSize, Syncing};
 use crate::contract::{Capabilities, Condition};
 use crate::error::Error;
-use crate::store::{
-    AnyPages, Engine, FileError, Full, HashKey, HeapPages, Left, MappedPages, Recovered,
-};
+use crate::store::{AnyPages, Engine, FileError, HashKey, HeapPages, Left, MappedPages, Recovered};
 use crate::time::Millis;
 
 /// Keeps entries in memory: this process's own, or that of a file.
@@ -146,12 +147,22 @@ impl MemoryBackend {
         })
     }
 
-    /// Bounds everything that grows with the data, in bytes; `None` does not. At the bound writes
-    /// are refused with [`BackendError::OutOfMemory`]; reads and removals go on. An empty store
-    /// already takes some 400 KiB.
+    /// Bounds everything that grows with the data, in bytes; `None` does not. What happens at the
+    /// bound is up to [`when_full`](Self::when_full). An empty store already takes some 400 KiB;
+    /// while an entry of more than 256 KiB is written anew at the bound, old and new one exist for
+    /// a moment, and only one of them counts.
     #[must_use]
     pub fn max_memory(mut self, bytes: Option<u64>) -> Self {
         self.engine.set_bound(bytes.unwrap_or(u64::MAX));
+        self
+    }
+
+    /// What happens to writes at the bound. By default they are refused with
+    /// [`BackendError::OutOfMemory`]; reads and removals go on, and what is written anew in about
+    /// the same size has room. Otherwise entries that were not used lately are evicted.
+    #[must_use]
+    pub fn when_full(mut self, when: WhenFull) -> Self {
+        self.engine.set_when_full(when);
         self
     }
 
@@ -160,10 +171,20 @@ impl MemoryBackend {
         self.engine.memory()
     }
 
+    fn memory_bound(&self) -> Option<u64> {
+        Some(self.engine.bound()).filter(|bound| *bound < u64::MAX)
+    }
+
     /// Panics unless all parts of the engine agree.
     #[cfg(test)]
     pub(super) fn check_invariants(&self) {
         self.engine.check_invariants();
+    }
+
+    /// Panics if compaction has something to do.
+    #[cfg(test)]
+    pub(super) fn check_compact(&self) {
+        self.engine.check_compact();
     }
 }
 
@@ -263,7 +284,9 @@ impl Backend for MemoryBackend {
         if deadline.is_some_and(|deadline| deadline <= now) {
             self.engine.remove(place);
         } else {
-            self.engine.put(place, key, value, deadline, seq)?;
+            let done = self.engine.put(place, key, value, deadline, seq);
+            let bound = self.memory_bound().map(ByteSize);
+            done.map_err(|_| BackendError::OutOfMemory { bound })?;
         }
         Ok(SetOutcome::Stored(seq))
     }
@@ -327,6 +350,14 @@ impl Backend for MemoryBackend {
         Ok(())
     }
 
+    fn memory_use(&self) -> Option<MemoryUse> {
+        Some(MemoryUse {
+            bytes: self.memory(),
+            bound: self.memory_bound(),
+            evicted: self.engine.evicted(),
+        })
+    }
+
     fn upkeep(&mut self, now: Millis) -> Upkeep {
         self.engine.advance(now);
         let of_syncs = self.syncer.upkeep(now, &mut self.engine);
@@ -340,12 +371,6 @@ impl Backend for MemoryBackend {
 
     fn commit(&mut self) -> Result<(), BackendError> {
         self.syncer.commit(&mut self.engine)
-    }
-}
-
-impl From<Full> for BackendError {
-    fn from(_: Full) -> Self {
-        Self::OutOfMemory
     }
 }
 
@@ -382,10 +407,16 @@ mod tests {
             Deadline::Never,
             Condition::Always,
         );
-        assert!(matches!(refused, Err(BackendError::OutOfMemory)));
+        assert!(matches!(refused, Err(BackendError::OutOfMemory { .. })));
 
         assert!(store.destroy(NOW, &1u32.to_le_bytes()).unwrap());
         assert!(set(&mut store, 2, 50).is_ok(), "its slot is free again");
+        for n in 2..u32::try_from(stored).unwrap() {
+            assert!(
+                set(&mut store, n, 50).is_ok(),
+                "it is written anew in its class"
+            );
+        }
         // What has expired makes room without upkeep, also for another size, if in several tries.
         let later = NOW.after_ms(50);
         let mut large = || {

@@ -16,6 +16,8 @@ use std::sync::{Arc, Mutex};
 
 pub use memory::MemoryBackend;
 
+use crate::config::ByteSize;
+pub use crate::config::WhenFull;
 use crate::contract::{Capabilities, Condition, Seq};
 use crate::time::Millis;
 
@@ -92,6 +94,18 @@ impl Upkeep {
     }
 }
 
+/// The memory that a backend's data takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct MemoryUse {
+    /// Bytes of everything that grows with the data.
+    pub bytes: u64,
+    /// Bytes that it may take; `None`: as many as there are.
+    pub bound: Option<u64>,
+    /// Entries that were evicted so far to stay within the bound.
+    pub evicted: u64,
+}
+
 /// What holds the data of a store.
 ///
 /// An entry past its deadline is never visible, whether or not it has been removed. No call may
@@ -148,6 +162,11 @@ pub trait Backend: Send {
         Err(BackendError::Unsupported("clear"))
     }
 
+    /// The memory its data takes, where it is kept in this process's memory and counted.
+    fn memory_use(&self) -> Option<MemoryUse> {
+        None
+    }
+
     /// Does a bounded step of background work: removes what has expired, frees what was cleared.
     fn upkeep(&mut self, _now: Millis) -> Upkeep {
         Upkeep::Idle
@@ -171,9 +190,15 @@ pub enum BackendError {
     /// It has no such operation.
     #[error("{0} is not supported by the store's backend")]
     Unsupported(&'static str),
-    /// It is at its memory bound.
-    #[error("the store is full")]
-    OutOfMemory,
+    /// It is at its memory bound, or where it has none, the system has no more.
+    #[error("the store is full{}", .bound.map_or_else(
+        || ": the system has no more memory".to_owned(),
+        |bound| format!(" (--max-memory {bound})"),
+    ))]
+    OutOfMemory {
+        /// The bound.
+        bound: Option<ByteSize>,
+    },
     /// It has too much to do.
     #[error("the backend is busy")]
     Busy,

@@ -85,6 +85,18 @@ pub enum LogFormat {
 
 words!(LogFormat { Text = "text", Json = "json" });
 
+/// What happens to a write for which the memory bound leaves no room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WhenFull {
+    /// It is refused: what is stored stays.
+    #[default]
+    Reject,
+    /// Entries that were not used lately go.
+    Evict,
+}
+
+words!(WhenFull { Reject = "reject", Evict = "evict" });
+
 /// How many workers to keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Workers {

@@ -29,7 +29,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use address::{BindAddress, BindAddressError};
-pub use choice::{LogFormat, Restart, Standalone, Syncing, Workers};
+pub use choice::{LogFormat, Restart, Standalone, Syncing, WhenFull, Workers};
 pub use limits::Limits;
 pub use size::ByteSize;
 pub use sock::{Surroundings, check_name, check_sock_path};

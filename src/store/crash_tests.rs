@@ -175,6 +175,8 @@ impl History {
         }
         let keys = rng.u32(1..12);
         let value_bits = rng.choice([3, 8, 13, 17, 19]).unwrap();
+        // Of one size, and few to a slab, so that there is something to move together.
+        let is_uniform = rng.u8(..3) == 0;
         let mut moments = Vec::new();
         let (mut syncing, mut synced) = (None, 0);
         for step in 0..=STEPS {
@@ -187,7 +189,8 @@ impl History {
                 _ if is_clear => engine.clear(),
                 0..=7 => {
                     let bits = rng.u32(0..=value_bits);
-                    let len = rng.usize(..1 << bits);
+                    let any = rng.usize(..1 << bits);
+                    let len = if is_uniform { 40_000 } else { any };
                     let (value, seq) = (vec![rng.u8(..); len], engine.number());
                     let place = engine.locate(&key);
                     engine.put(place, &key, &value, deadline, seq).unwrap();
@@ -213,6 +216,11 @@ impl History {
                         synced = begun;
                     }
                 },
+                13 => {
+                    if let Some(class) = engine.slots.shelves.loose(0) {
+                        engine.compact(class, 3);
+                    }
+                }
                 _ => while engine.upkeep() == Left::More && rng.bool() {},
             }
             engine.check_invariants();

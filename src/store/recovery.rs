@@ -86,6 +86,8 @@ impl<P: PageSource> Engine<P> {
             seq: Seq(front.cleared.0.max(front.reserved.saturating_sub(1))),
             reserved: front.reserved,
             bound: u64::MAX,
+            wanted: 0,
+            hand: None,
             now,
         };
         let mut recovered = Recovered {
@@ -121,7 +123,7 @@ impl<P: PageSource> Engine<P> {
         };
         let mut slab = Slab::new(run.first, run.pages, class);
         let mut live = Vec::new();
-        for index in 0..slab.slots() {
+        for index in 0..slab.slots() as usize {
             let slot = slab.slot(index);
             match Entry::find(&self.slots.bytes(slot)[..slab.slot_size()]) {
                 None => {}

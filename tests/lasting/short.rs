@@ -58,7 +58,7 @@ fn a_full_disk_refuses_writes_and_nothing_else() {
     assert!((50..100).contains(&stored), "{stored}");
     for _ in 0..50 {
         let error = set(&store, stored).unwrap_err();
-        assert!(matches!(error, Error::OutOfMemory), "{error:?}");
+        assert!(matches!(error, Error::OutOfMemory(_)), "{error:?}");
     }
     for n in 0..stored {
         let found = store.get(n.to_le_bytes()).unwrap().unwrap();
