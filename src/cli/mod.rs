@@ -90,7 +90,7 @@ fn master_options(config: &Config) -> Result<Options, Error> {
         name: config.name.clone(),
         sock: config.sock.clone(),
         store: match config.store {
-            config::Store::Memory => Source::memory(),
+            config::Store::Memory => Source::memory_within(config.memory),
         },
         secret: read_secret(config.secret_file.as_deref())?,
         allow_uids: config.allow_uids.clone(),

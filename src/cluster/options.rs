@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::backend::{Backend, MemoryBackend};
-use crate::config::{Limits, Standalone};
+use crate::config::{Limits, Memory, Standalone};
 use crate::error::{Error, Result};
 use crate::net;
 use crate::protocol::auth::Secret;
@@ -35,7 +35,23 @@ pub struct Source(Arc<dyn Fn() -> Result<Box<dyn Backend>> + Send + Sync>);
 impl Source {
     /// Entries in the memory of the process ([`MemoryBackend`]).
     pub fn memory() -> Self {
-        Self::new(|| Ok(Box::new(MemoryBackend::new())))
+        Self::memory_within(Memory::default())
+    }
+
+    /// The same, and no more memory than this.
+    ///
+    /// ```
+    /// use memstore_cluster::config::{Memory, WhenFull};
+    /// use memstore_cluster::{Options, Source};
+    ///
+    /// let memory = Memory { max: Some(64 << 20), when_full: WhenFull::Evict };
+    /// let options = Options { store: Source::memory_within(memory), ..Options::default() };
+    /// ```
+    pub fn memory_within(memory: Memory) -> Self {
+        Self::new(move || {
+            let backend = MemoryBackend::new().max_memory(memory.max);
+            Ok(Box::new(backend.when_full(memory.when_full)))
+        })
     }
 
     /// Whatever `make` makes.

@@ -9,6 +9,7 @@ mod address;
 mod choice;
 pub mod duration;
 mod limits;
+mod memory;
 mod size;
 mod sock;
 mod store;
@@ -31,6 +32,7 @@ use std::time::Duration;
 pub use address::{BindAddress, BindAddressError};
 pub use choice::{LogFormat, Restart, Standalone, WhenFull, Workers};
 pub use limits::Limits;
+pub use memory::Memory;
 pub use size::ByteSize;
 pub use sock::{Surroundings, check_name, check_sock_path};
 pub use store::Store;
@@ -64,6 +66,8 @@ pub struct Config {
     pub standalone: Standalone,
     /// What holds the data.
     pub store: Store,
+    /// How much memory the data may take.
+    pub memory: Memory,
     /// The file with the secret that clients of the path socket prove to know; also a client's.
     pub secret_file: Option<PathBuf>,
     /// Users who may connect through the path socket, besides root and the master's own.
@@ -91,6 +95,7 @@ impl Config {
             bind: Vec::new(),
             standalone: Standalone::Auto,
             store: Store::Memory,
+            memory: Memory::default(),
             secret_file: None,
             allow_uids: Vec::new(),
             limits: Limits::default(),
