@@ -92,7 +92,8 @@ fn master_options(config: &Config) -> Result<Options, Error> {
         store: match &config.store {
             config::Store::Memory => Source::memory(),
             config::Store::File(path) => Source::file(path, config.sync.unwrap_or_default()),
-        },
+        }
+        .within(config.memory),
         secret: read_secret(config.secret_file.as_deref())?,
         allow_uids: config.allow_uids.clone(),
         limits: config.limits.clone(),

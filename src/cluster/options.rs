@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::backend::{Backend, MemoryBackend};
-use crate::config::{Limits, Standalone, Syncing};
+use crate::config::{Limits, Memory, Standalone, Syncing};
 use crate::error::{Error, Result};
 use crate::net;
 use crate::protocol::auth::Secret;
@@ -31,7 +31,10 @@ pub enum Role {
 
 /// Makes the backend of a store, when a process finds that it is the one to hold it.
 #[derive(Clone)]
-pub struct Source(Kind);
+pub struct Source {
+    kind: Kind,
+    memory: Memory,
+}
 
 #[derive(Clone)]
 enum Kind {
@@ -44,35 +47,58 @@ impl Source {
     /// Entries in memory ([`MemoryBackend`]); a master's has a descriptor
     /// ([`MemoryBackend::shared`]).
     pub fn memory() -> Self {
-        Self(Kind::Memory)
+        Self::of(Kind::Memory)
     }
 
     /// Entries in the memory of a file ([`MemoryBackend::open`]), which outlives the process.
     pub fn file(path: impl Into<PathBuf>, syncing: Syncing) -> Self {
-        Self(Kind::File(path.into(), syncing))
+        Self::of(Kind::File(path.into(), syncing))
     }
 
     /// Whatever `make` makes.
     pub fn new(make: impl Fn() -> Result<Box<dyn Backend>> + Send + Sync + 'static) -> Self {
-        Self(Kind::Made(Arc::new(make)))
+        Self::of(Kind::Made(Arc::new(make)))
+    }
+
+    fn of(kind: Kind) -> Self {
+        Self {
+            kind,
+            memory: Memory::default(),
+        }
+    }
+
+    /// No more memory than this; not for what [`new`](Self::new) makes.
+    ///
+    /// ```
+    /// use memstore_cluster::config::{Memory, WhenFull};
+    /// use memstore_cluster::{Options, Source};
+    ///
+    /// let memory = Memory { max: Some(64 << 20), when_full: WhenFull::Evict };
+    /// let options = Options { store: Source::memory().within(memory), ..Options::default() };
+    /// ```
+    #[must_use]
+    pub fn within(mut self, memory: Memory) -> Self {
+        self.memory = memory;
+        self
     }
 
     /// Whether a forked child has what is made for itself.
     pub(crate) fn is_copied_by_fork(&self) -> bool {
-        !matches!(self.0, Kind::File(..))
+        !matches!(self.kind, Kind::File(..))
     }
 
     /// For a master or, without `Role::Master`, for a process alone.
     pub(crate) fn make(&self, role: Role) -> Result<Box<dyn Backend>> {
-        Ok(match &self.0 {
-            Kind::Memory if role == Role::Master => Box::new(MemoryBackend::shared()),
-            Kind::Memory => Box::new(MemoryBackend::new()),
+        let backend = match &self.kind {
+            Kind::Memory if role == Role::Master => MemoryBackend::shared(),
+            Kind::Memory => MemoryBackend::new(),
             Kind::File(path, syncing) => {
-                let now = SystemClock::new().now();
-                Box::new(MemoryBackend::open(path, *syncing, now)?)
+                MemoryBackend::open(path, *syncing, SystemClock::new().now())?
             }
-            Kind::Made(make) => make()?,
-        })
+            Kind::Made(make) => return make(),
+        };
+        let bounded = backend.max_memory(self.memory.max);
+        Ok(Box::new(bounded.when_full(self.memory.when_full)))
     }
 }
 
@@ -84,7 +110,7 @@ impl Default for Source {
 
 impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
+        match &self.kind {
             Kind::Memory => f.write_str("memory"),
             Kind::File(path, syncing) => f.debug_tuple("file").field(path).field(syncing).finish(),
             Kind::Made(_) => f.write_str("…"),

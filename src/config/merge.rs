@@ -11,7 +11,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use super::file::File;
 use super::origin::{Origin, Problem};
 use super::settings::{self, Purpose, SETTINGS, Setting, Shape};
-use super::{BindAddress, Config, Store, Surroundings, check_sock_path, duration};
+use super::{BindAddress, Config, Store, Surroundings, WhenFull, check_sock_path, duration};
 
 /// The variables of a process.
 pub(crate) type Environment = BTreeMap<OsString, OsString>;
@@ -185,6 +185,10 @@ fn check_together(purpose: Purpose, merged: &Merged, problems: &mut Vec<Problem>
             "bind",
             format!("{address} is given twice, and only one socket can listen there"),
         );
+    }
+    if config.memory.when_full == WhenFull::Evict && config.memory.max.is_none() {
+        let reason = "evicts at a bound, and there is none; give one with --max-memory";
+        problem("max-memory-policy", reason.into());
     }
     let supervision = &config.supervision;
     if supervision.backoff_max < supervision.backoff_min {

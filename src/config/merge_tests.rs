@@ -273,6 +273,21 @@ fn only_a_file_can_be_synced() {
 }
 
 #[test]
+fn evicting_needs_a_bound() {
+    let evict = case().flag("max-memory-policy", &["evict"]);
+    assert_eq!(
+        evict.merge(Purpose::Serve).unwrap_err(),
+        [
+            "--max-memory-policy evict: evicts at a bound, and there is none; give one with \
+          --max-memory"
+        ]
+    );
+    let bounded = evict.env("MEMSTORE_MAX_MEMORY", "64M");
+    let memory = bounded.merge(Purpose::Serve).unwrap().config.memory;
+    assert_eq!(memory.max, Some(64 << 20));
+}
+
+#[test]
 fn one_address_is_not_bound_twice() {
     let twice = case().flag("bind", &[":80", ":81", ":80"]);
     assert_eq!(

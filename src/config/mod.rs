@@ -9,6 +9,7 @@ mod address;
 mod choice;
 pub mod duration;
 mod limits;
+mod memory;
 mod size;
 mod sock;
 mod store;
@@ -31,6 +32,7 @@ use std::time::Duration;
 pub use address::{BindAddress, BindAddressError};
 pub use choice::{LogFormat, Restart, Standalone, Syncing, WhenFull, Workers};
 pub use limits::Limits;
+pub use memory::Memory;
 pub use size::ByteSize;
 pub use sock::{Surroundings, check_name, check_sock_path};
 pub use store::Store;
@@ -66,6 +68,8 @@ pub struct Config {
     pub store: Store,
     /// When writes to a store in a file are taken to the disk; `None`: nothing was asked for.
     pub sync: Option<Syncing>,
+    /// How much memory the data may take.
+    pub memory: Memory,
     /// The file with the secret that clients of the path socket prove to know; also a client's.
     pub secret_file: Option<PathBuf>,
     /// Users who may connect through the path socket, besides root and the master's own.
@@ -94,6 +98,7 @@ impl Config {
             standalone: Standalone::Auto,
             store: Store::Memory,
             sync: None,
+            memory: Memory::default(),
             secret_file: None,
             allow_uids: Vec::new(),
             limits: Limits::default(),

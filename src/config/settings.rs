@@ -8,10 +8,10 @@
 use std::ffi::OsStr;
 
 use super::values::{
-    bind_address, log_filter, number, parsed, path, positive_time, size_text, size_up_to,
-    sock_path, text, time, time_text,
+    bind_address, log_filter, memory_bound, number, parsed, path, positive_time, size_text,
+    size_up_to, sock_path, text, time, time_text,
 };
-use super::{Config, Invalid, Limits, check_name};
+use super::{ByteSize, Config, Invalid, Limits, check_name};
 
 /// What a configuration is made for; decides which settings count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -345,6 +345,36 @@ pub(crate) static SETTINGS: &[Setting] = &[
         otherwise: Some("1s with a file, and nothing to sync without"),
         read: |config, value| parsed(value).map(|when| config.sync = Some(when)),
         show: |config| config.sync.iter().map(ToString::to_string).collect(),
+    },
+    Setting {
+        key: "max-memory",
+        group: STORE,
+        used_by: MASTER,
+        value: "SIZE|none",
+        shape: Shape::One,
+        help: "How much memory the store may take: entries and everything that is kept to find and \
+               to expire them; at least 1MiB. What else the master needs (connections, the \
+               program) comes on top: some MiB. Without a bound the store grows with what is \
+               written.",
+        otherwise: None,
+        read: |config, value| memory_bound(value).map(|max| config.memory.max = max),
+        show: |config| {
+            let max = config.memory.max.map(|max| ByteSize(max).to_string());
+            vec![max.unwrap_or_else(|| "none".to_owned())]
+        },
+    },
+    Setting {
+        key: "max-memory-policy",
+        group: STORE,
+        used_by: MASTER,
+        value: "WHICH",
+        shape: Shape::One,
+        help: "What happens to a write for which --max-memory leaves no room: reject answers it \
+               with an error, and what is stored stays; evict removes entries that were not used \
+               lately, of whatever size, whether or not they have a deadline.",
+        otherwise: None,
+        read: |config, value| parsed(value).map(|which| config.memory.when_full = which),
+        show: |config| vec![config.memory.when_full.to_string()],
     },
     Setting {
         key: "max-key",

@@ -56,6 +56,8 @@ fn every_setting_refuses_what_makes_no_sense() {
         ("bind", &[""]),
         ("standalone", &["yes", ""]),
         ("restart", &["no"]),
+        ("max-memory", &["", "0", "1023KiB", "plenty"]),
+        ("max-memory-policy", &["", "lru"]),
         ("stop-timeout", &["x"]),
         ("backoff-min", &["0"]),
         ("backoff-max", &["0"]),
