@@ -51,12 +51,18 @@ fn secret_for_workers(config: &Config) -> Result<Vec<EnvChange>> {
 }
 
 /// Standalone where that was asked for, or where one core has nothing to share. A number of
-/// workers is a wish for a master, also on one core.
+/// workers is a wish for a master, also on one core, and so is a dump: the command's own store
+/// would know nothing of it.
 fn is_alone(config: &Config) -> bool {
     match config.standalone {
         Standalone::Always => true,
         Standalone::Never => false,
-        Standalone::Auto => config.workers == Workers::Auto && cpus::available().count == 1,
+        Standalone::Auto => {
+            let wants_master = config.workers != Workers::Auto
+                || config.load_on_start.is_some()
+                || config.dump_on_exit.is_some();
+            !wants_master && cpus::available().count == 1
+        }
     }
 }
 

@@ -1,8 +1,9 @@
 //! What is behind a handle: a backend in this process, or a connection to the master's.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use super::dumps::LastDump;
 use super::options::Options;
 use super::serving::Serving;
 use crate::backend::SharedBackend;
@@ -33,8 +34,8 @@ pub(crate) struct Local {
 
 /// Who looks after a backend in this process: removes what has expired, frees what was cleared.
 pub(crate) enum Keeper {
-    /// Whoever calls: every call does a step.
-    Caller,
+    /// Whoever calls: every call does a step, and the last handle's end the dump.
+    Caller(Option<LastDump>),
     /// A master on a thread of its own, which ends with the link.
     Thread(#[allow(dead_code, reason = "it is held for its end")] Serving),
     /// The master that this process is.
@@ -63,9 +64,11 @@ impl Local {
 
     /// A backend that nobody else uses.
     pub(crate) fn standalone(options: &Options) -> Result<Self> {
-        let backend = Arc::new(Mutex::new(options.store.make()?));
-        let clock = Arc::new(SystemClock::new());
-        Ok(Self::new(backend, clock, &options.limits, Keeper::Caller))
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let backend = options.open_backend(clock.as_ref())?;
+        let last = LastDump::of(options, &backend, &clock);
+        let keeper = Keeper::Caller(last);
+        Ok(Self::new(backend, clock, &options.limits, keeper))
     }
 
     /// Asks one thing and reads the reply.
@@ -76,7 +79,7 @@ impl Local {
     ) -> Result<R> {
         let mut backend = self.backend.lock().map_err(|_| poisoned())?;
         let now = self.clock.now();
-        if matches!(self.keeper, Keeper::Caller) {
+        if matches!(self.keeper, Keeper::Caller(_)) {
             backend.upkeep(now);
         }
         match exec::execute(backend.as_mut(), now, &self.limits, request) {
@@ -87,6 +90,15 @@ impl Local {
                 Duration::ZERO,
             )),
             reply => read(reply),
+        }
+    }
+}
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        if let Keeper::Caller(Some(last)) = &self.keeper {
+            // Nobody is left to be told; it is in the log.
+            let _ = last.write();
         }
     }
 }

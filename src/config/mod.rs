@@ -64,6 +64,10 @@ pub struct Config {
     pub standalone: Standalone,
     /// What holds the data.
     pub store: Store,
+    /// The dump that a master loads before it serves anybody.
+    pub load_on_start: Option<PathBuf>,
+    /// The file to which a master writes all entries at its end.
+    pub dump_on_exit: Option<PathBuf>,
     /// The file with the secret that clients of the path socket prove to know; also a client's.
     pub secret_file: Option<PathBuf>,
     /// Users who may connect through the path socket, besides root and the master's own.
@@ -91,6 +95,8 @@ impl Config {
             bind: Vec::new(),
             standalone: Standalone::Auto,
             store: Store::Memory,
+            load_on_start: None,
+            dump_on_exit: None,
             secret_file: None,
             allow_uids: Vec::new(),
             limits: Limits::default(),
