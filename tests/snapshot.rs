@@ -149,6 +149,15 @@ fn a_file_is_replaced_whole_and_is_for_its_owner_only() {
     assert_eq!((code, whole.len()), (Some(0), before.len()));
 }
 
+/// Tells the writer when it is dropped, also by a panic.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn what_is_there_all_along_is_in_a_dump_whatever_is_written_meanwhile() {
     const STAY: usize = 3_000;
@@ -175,6 +184,7 @@ fn what_is_there_all_along_is_in_a_dump_whatever_is_written_meanwhile() {
             }
             written
         });
+        let over = Over(&is_over);
         for _ in 0..5 {
             let lines = String::from_utf8(dump(&sock, "jsonl")).unwrap();
             let keys: BTreeSet<String> = lines
@@ -186,12 +196,9 @@ fn what_is_there_all_along_is_in_a_dump_whatever_is_written_meanwhile() {
                 .map(key)
                 .filter(|key| !keys.contains(key))
                 .collect();
-            assert!(
-                missing.is_empty() || is_over.swap(true, Ordering::Relaxed),
-                "{missing:?}"
-            );
+            assert!(missing.is_empty(), "{missing:?}");
         }
-        is_over.store(true, Ordering::Relaxed);
+        drop(over);
         assert!(writer.join().unwrap() > 0, "nothing was written meanwhile");
     });
 }
