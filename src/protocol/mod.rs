@@ -1,5 +1,8 @@
 //! Bytes to requests and replies, and back. Pure: no descriptor, no clock, no randomness.
 //!
+//! Two dialects, of which a connection's first byte chooses one ([`Dialect`]): the native one, drawn
+//! here, and the Redis protocol, which is [`resp`].
+//!
 //! # The native dialect, version 1
 //!
 //! Both directions carry frames: a header of 16 bytes, then a body. All numbers are little-endian.
@@ -26,8 +29,13 @@
 
 pub mod auth;
 pub mod codec;
+mod dialect;
 pub mod frame;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod message;
+pub mod resp;
 
+pub use dialect::Dialect;
 pub use frame::{Frame, FrameError, Header};
 pub use message::{ErrorCode, Op, Reply, Request, Status};
