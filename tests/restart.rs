@@ -181,7 +181,7 @@ fn a_master_that_is_killed_while_it_dumps_leaves_a_dump_that_is_whole() {
     master.signal(Signal::SIGTERM);
     eventually("the dump has begun", || {
         let names = place.names();
-        let begun = names.iter().any(|name| name.ends_with(".tmp"));
+        let begun = names.iter().any(|name| name.starts_with(".m.dump."));
         let is_over = fs::metadata(place.dump()).unwrap().len() > 1 << 20;
         (begun || is_over).then_some(())
     });
