@@ -59,15 +59,18 @@ fn secret_for_workers(config: &Config) -> Result<Vec<EnvChange>> {
 }
 
 /// Standalone where that was asked for, or where one core has nothing to share. A number of
-/// workers or a file for the store is a wish for a master, also on one core.
+/// workers is a wish for a master, also on one core, and so is a file for the store or a dump: the
+/// command's own store would know nothing of it.
 fn is_alone(config: &Config) -> bool {
     match config.standalone {
         Standalone::Always => true,
         Standalone::Never => false,
         Standalone::Auto => {
-            let has_wishes =
-                config.workers != Workers::Auto || config.store != config::Store::Memory;
-            !has_wishes && cpus::available().count == 1
+            let wants_master = config.workers != Workers::Auto
+                || config.store != config::Store::Memory
+                || config.load_on_start.is_some()
+                || config.dump_on_exit.is_some();
+            !wants_master && cpus::available().count == 1
         }
     }
 }

@@ -1,8 +1,9 @@
 //! What is behind a handle: a backend in this process, or a connection to the master's.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use super::dumps::LastDump;
 use super::options::{Options, Role};
 use super::serving::Serving;
 use crate::backend::SharedBackend;
@@ -36,8 +37,8 @@ pub(crate) struct Local {
 
 /// Who looks after a backend in this process: removes what has expired, frees what was cleared.
 pub(crate) enum Keeper {
-    /// Whoever calls: every call does a step.
-    Caller,
+    /// Whoever calls: every call does a step, and the last handle's end the dump.
+    Caller(Option<LastDump>),
     /// A master on a thread of its own, which ends with the link.
     Thread(#[allow(dead_code, reason = "it is held for its end")] Serving),
     /// The master that this process is.
@@ -67,9 +68,11 @@ impl Local {
 
     /// A backend that nobody else uses.
     pub(crate) fn standalone(options: &Options) -> Result<Self> {
-        let backend = Arc::new(Mutex::new(options.store.make(Role::Standalone)?));
-        let clock = Arc::new(SystemClock::new());
-        let mut local = Self::new(backend, clock, &options.limits, Keeper::Caller);
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let backend = options.open_backend(Role::Standalone, clock.as_ref())?;
+        let last = LastDump::of(options, &backend, &clock);
+        let keeper = Keeper::Caller(last);
+        let mut local = Self::new(backend, clock, &options.limits, keeper);
         if options.store.is_copied_by_fork() {
             local.forks = None;
         }
@@ -87,7 +90,7 @@ impl Local {
         }
         let mut backend = self.backend.lock().map_err(|_| poisoned())?;
         let now = self.clock.now();
-        if matches!(self.keeper, Keeper::Caller) {
+        if matches!(self.keeper, Keeper::Caller(_)) {
             backend.upkeep(now);
         }
         let result = match exec::execute(backend.as_mut(), now, &self.limits, request) {
@@ -102,6 +105,15 @@ impl Local {
         let committed = backend.commit();
         committed.map_err(|error| Error::Backend(error.to_string()))?;
         result
+    }
+}
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        if let Keeper::Caller(Some(last)) = &self.keeper {
+            // Nobody is left to be told; it is in the log.
+            let _ = last.write();
+        }
     }
 }
 

@@ -149,6 +149,16 @@ pub struct Options {
     pub sock: Option<PathBuf>,
     /// What holds the data where this process is the one to hold it.
     pub store: Source,
+    /// Where this process is the one to hold the store and that is empty: fill it with what this
+    /// dump has, before anybody is served. A file that is missing is none yet; one that is damaged
+    /// is an error ([`Error::Damaged`]), and is left as it is.
+    pub load_on_start: Option<PathBuf>,
+    /// Where this process is the one to hold the store: write all entries to this file when the
+    /// last worker has ended and the last client was served, or here, where the last handle is
+    /// dropped. The file is replaced as a whole or, if that fails, stays as it is; a handle has
+    /// nobody to tell then and logs it. A process that is killed, or calls `std::process::exit`
+    /// with a handle left, writes nothing.
+    pub dump_on_exit: Option<PathBuf>,
     /// Be the master.
     pub serve: bool,
     /// Be a client.
@@ -173,6 +183,8 @@ impl Default for Options {
             name: "default".to_owned(),
             sock: None,
             store: Source::default(),
+            load_on_start: None,
+            dump_on_exit: None,
             serve: false,
             connect: false,
             standalone: Standalone::default(),

@@ -187,13 +187,15 @@ fn a_cluster_inside_a_worker_does_not_take_the_outer_ones_facts() {
         .env("MEMSTORE_ROLE", "worker")
         .env("MEMSTORE_WORKERS", "64")
         .env("MEMSTORE_SOCK", "/outer.sock")
+        .env("MEMSTORE_DUMP_ON_EXIT", "/outer.dump")
         .file("workers = 2");
     for purpose in [Purpose::Run, Purpose::Show] {
         let merged = case.merge(purpose).unwrap();
         assert_eq!(merged.config.workers, exactly(2));
         let own = Path::new("/run/user/7/memstore-cluster/default.sock");
         assert_eq!(merged.config.sock.as_deref(), Some(own));
-        assert_eq!(merged.notes.len(), 2, "{:?}", merged.notes);
+        assert_eq!(merged.config.dump_on_exit, None);
+        assert_eq!(merged.notes.len(), 3, "{:?}", merged.notes);
         assert!(
             merged
                 .notes
@@ -285,6 +287,20 @@ fn evicting_needs_a_bound() {
     let bounded = evict.env("MEMSTORE_MAX_MEMORY", "64M");
     let memory = bounded.merge(Purpose::Serve).unwrap().config.memory;
     assert_eq!(memory.max, Some(64 << 20));
+}
+
+#[test]
+fn a_command_that_stands_alone_has_no_dump_of_a_master() {
+    let case = case()
+        .flag("standalone", &["always"])
+        .env("MEMSTORE_LOAD_ON_START", "x");
+    assert_eq!(
+        case.merge(Purpose::Run).unwrap_err(),
+        [
+            "MEMSTORE_LOAD_ON_START=x: standalone, the store is the command's own, and so are its dumps"
+        ]
+    );
+    assert!(case.merge(Purpose::Serve).is_ok());
 }
 
 #[test]

@@ -70,6 +70,10 @@ pub struct Config {
     pub sync: Option<Syncing>,
     /// How much memory the data may take.
     pub memory: Memory,
+    /// The dump that a master loads before it serves anybody.
+    pub load_on_start: Option<PathBuf>,
+    /// The file to which a master writes all entries at its end.
+    pub dump_on_exit: Option<PathBuf>,
     /// The file with the secret that clients of the path socket prove to know; also a client's.
     pub secret_file: Option<PathBuf>,
     /// Users who may connect through the path socket, besides root and the master's own.
@@ -99,6 +103,8 @@ impl Config {
             store: Store::Memory,
             sync: None,
             memory: Memory::default(),
+            load_on_start: None,
+            dump_on_exit: None,
             secret_file: None,
             allow_uids: Vec::new(),
             limits: Limits::default(),

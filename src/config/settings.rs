@@ -8,8 +8,8 @@
 use std::ffi::OsStr;
 
 use super::values::{
-    bind_address, log_filter, memory_bound, number, parsed, path, positive_time, size_text,
-    size_up_to, sock_path, text, time, time_text,
+    bind_address, log_filter, memory_bound, number, parsed, path, path_text, positive_time,
+    size_text, size_up_to, sock_path, text, time, time_text,
 };
 use super::{ByteSize, Config, Invalid, Limits, check_name};
 
@@ -148,13 +148,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
             config.secret_file = Some(path(value)?.into());
             Ok(())
         },
-        show: |config| {
-            config
-                .secret_file
-                .iter()
-                .map(|path| path.display().to_string())
-                .collect()
-        },
+        show: |config| path_text(config.secret_file.as_deref()),
     },
     Setting {
         key: "allow-uid",
@@ -375,6 +369,38 @@ pub(crate) static SETTINGS: &[Setting] = &[
         otherwise: None,
         read: |config, value| parsed(value).map(|which| config.memory.when_full = which),
         show: |config| vec![config.memory.when_full.to_string()],
+    },
+    Setting {
+        key: "load-on-start",
+        group: STORE,
+        used_by: MASTER,
+        value: "PATH",
+        shape: Shape::One,
+        help: "A dump to load before anybody is served. A missing file is a first start; a damaged \
+               one ends the master with code 65 and is left as it is; a store that has entries \
+               already is left as it is too. May be the file of --dump-on-exit.",
+        otherwise: Some("none: the store is as its kind keeps it"),
+        read: |config, value| {
+            config.load_on_start = Some(path(value)?.into());
+            Ok(())
+        },
+        show: |config| path_text(config.load_on_start.as_deref()),
+    },
+    Setting {
+        key: "dump-on-exit",
+        group: STORE,
+        used_by: MASTER,
+        value: "PATH",
+        shape: Shape::One,
+        help: "The file to which all entries are written when the master has been stopped, the \
+               workers have ended and the last client was served. It is replaced as a whole, and \
+               stays as it was if that fails. A master that is killed writes nothing.",
+        otherwise: Some("none"),
+        read: |config, value| {
+            config.dump_on_exit = Some(path(value)?.into());
+            Ok(())
+        },
+        show: |config| path_text(config.dump_on_exit.as_deref()),
     },
     Setting {
         key: "max-key",

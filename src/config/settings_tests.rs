@@ -50,6 +50,8 @@ fn every_setting_refuses_what_makes_no_sense() {
         ("name", &["", "a/b"][..]),
         ("sock", &[""]),
         ("secret-file", &[""]),
+        ("load-on-start", &[""]),
+        ("dump-on-exit", &[""]),
         ("allow-uid", &["root", "-1", ""]),
         ("timeout", &["0", "soon"]),
         ("workers", &["0", "x", "4097"]),
@@ -89,7 +91,10 @@ fn what_is_not_utf8_is_only_a_path() {
         let read = (setting.read)(&mut defaults(), value);
         assert_eq!(
             read.is_ok(),
-            matches!(setting.key, "sock" | "secret-file"),
+            matches!(
+                setting.key,
+                "sock" | "secret-file" | "load-on-start" | "dump-on-exit"
+            ),
             "{}",
             setting.key
         );

@@ -1,7 +1,7 @@
 //! Single values from what was written: the readers and printers that the table of settings uses.
 
 use std::ffi::OsStr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -19,6 +19,10 @@ pub(super) fn path(value: &OsStr) -> Result<&OsStr, Invalid> {
         return Err(Invalid::new("must be the path of a file"));
     }
     Ok(value)
+}
+
+pub(super) fn path_text(path: Option<&Path>) -> Vec<String> {
+    path.iter().map(|path| path.display().to_string()).collect()
 }
 
 pub(super) fn parsed<T: FromStr<Err = Invalid>>(value: &OsStr) -> Result<T, Invalid> {
