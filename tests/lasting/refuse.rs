@@ -70,8 +70,11 @@ fn what_is_no_store_is_refused() {
 #[test]
 fn a_store_with_a_damaged_front_is_refused() {
     let place = stored();
-    let file = fs::File::options().write(true).open(place.store()).unwrap();
-    file.write_all_at(&[0xAB], 30).unwrap();
+    let mut options = fs::File::options();
+    let file = options.read(true).write(true).open(place.store()).unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, 30).unwrap();
+    file.write_all_at(&[!byte[0]], 30).unwrap();
     refused(&place, &["first page is damaged"]);
 }
 
