@@ -69,6 +69,21 @@ impl<P: PageSource> Engine<P> {
         moved
     }
 
+    /// Moves the entry with this key, if one is there, into a new slab of its class.
+    #[cfg(test)]
+    pub(super) fn move_away(&mut self, key: &[u8]) {
+        let Some(slot) = self.locate(key).slot else {
+            return;
+        };
+        let slab = self.slots.slab(slot);
+        if let (Some(class), first) = (slab.class, slab.first) {
+            let room = self.bound - self.memory();
+            if self.slots.take_slab(Some(class), 0, room).is_ok() {
+                assert!(self.move_on(slot, class, first));
+            }
+        }
+    }
+
     /// Moves an entry into another slab than the one that begins with this page.
     fn move_on(&mut self, old: Slot, class: Class, first: u32) -> bool {
         let entry = self.slots.entry(old);

@@ -203,6 +203,8 @@ impl<P: PageSource> Engine<P> {
             None => self.index.insert(place.hash, slot),
         }
         self.wheel.insert(&mut self.slots, slot, due);
+        // What the new one was written in place of counted as room.
+        while self.memory() > self.bound && self.settle(true) {}
         if self.hand.is_some() {
             self.run_ahead(slot);
         }
@@ -215,6 +217,16 @@ impl<P: PageSource> Engine<P> {
         let (from, to) = (self.slots.due(slot), Due::new(deadline));
         if from != to {
             self.wheel.shift(&mut self.slots, slot, from, to);
+            // What an entry was moved from is kept where a loss of power has to be survived, and
+            // might be what is found.
+            let mut copy = slot;
+            while let Some(older) = self.limbo.as_ref().and_then(|limbo| limbo.behind(copy)) {
+                if self.slots.entry(older).header.seq != self.slots.entry(slot).header.seq {
+                    break;
+                }
+                self.slots.set_due(older, to);
+                copy = older;
+            }
         }
         self.visit(slot);
     }
@@ -274,14 +286,14 @@ impl<P: PageSource> Engine<P> {
         }
         self.wheel = Wheel::new(self.now.as_unix());
         // What waits to be freed has a table of its own, for which the bound may have no room.
-        while self.memory() > self.bound && (self.slots.bury() | self.index.bury()) {}
+        while self.memory() > self.bound && (self.settle(true) | self.bury()) {}
     }
 
     /// A bounded step of background work.
     pub(crate) fn upkeep(&mut self) -> Left {
         let now = self.now.as_unix();
         let is_settling = self.settle(false);
-        let is_burying = self.slots.bury() | self.index.bury() | is_settling;
+        let is_burying = self.bury() | is_settling;
         let mut steps = 0..UPKEEP_STEP;
         let next = loop {
             if steps.next().is_none() {
@@ -298,6 +310,11 @@ impl<P: PageSource> Engine<P> {
             return Left::More;
         }
         next
+    }
+
+    /// Frees some of what was cleared; whether there may be more.
+    fn bury(&mut self) -> bool {
+        self.slots.bury() | self.index.bury()
     }
 
     /// Removes an entry that the wheel has let go.

@@ -123,7 +123,7 @@ impl<P: PageSource> Engine<P> {
         };
         let mut slab = Slab::new(run.first, run.pages, class);
         let mut live = Vec::new();
-        for index in 0..slab.slots() as usize {
+        for index in 0..slab.slots() {
             let slot = slab.slot(index);
             match Entry::find(&self.slots.bytes(slot)[..slab.slot_size()]) {
                 None => {}

@@ -1,7 +1,7 @@
 //! Finding room for an entry where the memory bound leaves none.
 //!
-//! What is past its deadline goes and what is kept only until a sync, then classes with many free slots give pages back, and where
-//! that is the policy entries are evicted. Refusing is bounded work; what a refused write lacked
+//! What is past its deadline goes and what is kept only until a sync, then classes with many free
+//! slots give pages back, and where that is the policy entries are evicted. Refusing is bounded work; what a refused write lacked
 //! is remembered, and upkeep goes on to look for it. Called by [`Engine::put`] alone.
 
 use super::engine::{Engine, Full, Left, Place, UPKEEP_STEP};
@@ -61,7 +61,7 @@ impl<P: PageSource> Engine<P> {
         let (Some(class), needed) = (slab.class, slab.memory()) else {
             return;
         };
-        if self.slots.shelves.free(class) * 2 >= slab.slots() {
+        if self.slots.shelves.free(class) as usize * 2 >= slab.slots() {
             return;
         }
         for _ in 0..2 {
@@ -74,7 +74,8 @@ impl<P: PageSource> Engine<P> {
     /// Does some work that may make room for an entry of `len` bytes, for which `needed` bytes
     /// have to be found; whether it may have.
     fn reclaim(&mut self, len: usize, needed: u64) -> bool {
-        let is_busy = self.settle(true) | (self.upkeep() == Left::More);
+        let has_settled = self.settle(true);
+        let is_busy = self.upkeep() == Left::More || has_settled;
         let loose = self.slots.shelves.loose(self.slots.spare);
         if loose.is_some_and(|class| self.compact(class, UPKEEP_STEP) > 0) || is_busy {
             return true;

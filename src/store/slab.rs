@@ -98,11 +98,6 @@ impl Slab {
         }
     }
 
-    /// Slots, taken or not.
-    pub(super) fn slots(&self) -> u32 {
-        self.slots
-    }
-
     /// Slots that are not taken.
     pub(super) fn free(&self) -> u32 {
         self.slots - self.used
@@ -111,11 +106,6 @@ impl Slab {
     /// Bytes of the slots that are taken.
     pub(super) fn used_bytes(&self) -> u64 {
         u64::from(self.used) * u64::from(self.slot_size)
-    }
-
-    /// Bytes of a slot.
-    pub(super) fn slot_size(&self) -> usize {
-        self.slot_size as usize
     }
 
     /// The first slot at or behind this one that is taken.
@@ -136,6 +126,16 @@ impl Slab {
     /// The slot with this number.
     pub(super) fn slot(&self, index: usize) -> Slot {
         Slot::at(self.first, index * self.slot_size as usize)
+    }
+
+    /// Slots, taken or not.
+    pub(super) fn slots(&self) -> usize {
+        self.slots as usize
+    }
+
+    /// Bytes of a slot.
+    pub(super) fn slot_size(&self) -> usize {
+        self.slot_size as usize
     }
 
     /// Takes this very slot, which is free.

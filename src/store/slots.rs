@@ -106,10 +106,8 @@ impl<P: PageSource> Slots<P> {
     pub(super) fn memory(&self) -> u64 {
         let gone = self.graves.iter().chain(&self.cleared);
         let tables = gone.map(Vec::capacity).sum::<usize>() + self.uses.capacity();
-        let gone = self.graves.capacity() + self.cleared.capacity();
-        (tables * size_of::<Use>() + gone * size_of::<Vec<Use>>()) as u64
-            + self.slab_memory()
-            + FRONT_BYTES
+        let graves = (self.graves.capacity() + self.cleared.capacity()) * size_of::<Vec<Use>>();
+        (tables * size_of::<Use>() + graves) as u64 + self.slab_memory() + FRONT_BYTES
     }
 
     /// Bytes of all slabs.
@@ -174,7 +172,12 @@ impl<P: PageSource> Slots<P> {
         slot
     }
 
-    fn take_slab(&mut self, class: Option<Class>, len: usize, room: u64) -> Result<u32, Lack> {
+    pub(super) fn take_slab(
+        &mut self,
+        class: Option<Class>,
+        len: usize,
+        room: u64,
+    ) -> Result<u32, Lack> {
         let pages = match class {
             Some(class) => class.pages(),
             None => u32::try_from(len.div_ceil(PAGE)).map_err(|_| Lack::System)?,
