@@ -1,19 +1,25 @@
-//! The parts of the peers driver that decide whether its figures are true: the arithmetic of the
-//! histogram, and what counts as a reply. A benchmark's own file has no test harness, so the tests
-//! of these parts are here. No time is measured.
+//! The common parts of the drivers of `scripts/bench` that decide whether their figures are true:
+//! the arithmetic of the histogram, what is asked, what counts as a reply, what a process holds. A
+//! benchmark's own file has no test harness, so the tests are here; those of whole drivers are in
+//! `bench_drivers`. No time is measured.
 
-#[allow(dead_code, reason = "the driver uses the rest")]
-#[path = "../scripts/drivers/peers/histogram.rs"]
-mod histogram;
-#[allow(dead_code, reason = "the driver uses the rest")]
-#[path = "../scripts/drivers/peers/wire.rs"]
-mod wire;
+#[allow(dead_code, reason = "the drivers use the rest")]
+#[path = "../scripts/drivers/common/mod.rs"]
+mod common;
 
-use histogram::{BUCKETS, Histogram, bucket, upper_end};
-use memstore_cluster::contract::Seq;
-use memstore_cluster::protocol::message::Entry;
-use memstore_cluster::protocol::{Reply, codec, frame};
-use wire::{Dialect, Keys, Op, Order};
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Write;
+
+use common::answers::{Answer, Answers};
+use common::dialect::{Ask, Dialect, words};
+use common::histogram::{BUCKETS, Histogram, bucket, upper_end};
+use common::wire::{Keys, Op, Order};
+use common::{args, keys, memory};
+use memstore_cluster::contract::{Expiry, Seq};
+use memstore_cluster::protocol::message::{Entry, ErrorCode, Failure, Page, Set};
+use memstore_cluster::protocol::{Reply, Request, codec, frame};
+use nix::sys::memfd::{MFdFlags, memfd_create};
 
 #[test]
 fn every_value_is_in_its_bucket_and_no_bucket_is_wide() {
@@ -40,6 +46,11 @@ fn percentiles_count_values() {
     assert_eq!(histogram.percentile(0.99), 99);
     assert_eq!(histogram.percentile(0.999), 100);
     assert_eq!(histogram.total(), 100);
+    histogram.record(1_000_001);
+    assert_eq!(
+        (histogram.max(), histogram.percentile(1.0)),
+        (1_000_001, 1_000_001)
+    );
 }
 
 const VALUE: &[u8] = b"twelve bytes";
@@ -135,4 +146,224 @@ fn each_request_of_a_batch_has_its_own_key_and_id() {
     );
     assert!(seen[0].1 != seen[1].1 && seen[1].1 != seen[2].1);
     assert_eq!(id, 10);
+}
+
+#[test]
+fn keys_are_sessions_of_37_bytes_and_never_the_same() {
+    let made: BTreeSet<_> = (0..10_000).map(keys::key).collect();
+    assert_eq!(made.len(), 10_000);
+    let digits = format!("{:016x}{:016x}", keys::scramble(7), keys::scramble(!7));
+    assert_eq!(keys::key(7).as_slice(), format!("sess:{digits}").as_bytes());
+}
+
+#[test]
+fn counts_have_units_and_are_above_zero() {
+    let counts = ["1", "10k", "2M", "0", "0M", "k", "1G", "-1", ""].map(args::count);
+    let good = [Some(1), Some(10_000), Some(2_000_000)];
+    assert_eq!(counts[..3], good);
+    assert_eq!(counts[3..], [None; 6]);
+}
+
+fn written(dialect: Dialect, ask: Ask<'_>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    dialect.write(&mut bytes, 3, ask);
+    bytes
+}
+
+#[test]
+fn every_dialect_asks_for_the_same() {
+    let (key, value, ttl_ms) = (b"k".as_slice(), b"v\r\n".as_slice(), 1_001);
+    let asks = [
+        Ask::Set { key, value, ttl_ms },
+        Ask::Touch { key, ttl_ms },
+        Ask::Get { key },
+        Ask::Destroy { key },
+    ];
+    let texts = |dialect| asks.map(|ask| String::from_utf8(written(dialect, ask)).unwrap());
+    assert_eq!(
+        texts(Dialect::Memcached),
+        [
+            "set k 0 2 3\r\nv\r\n\r\n",
+            "touch k 2\r\n",
+            "get k\r\n",
+            "delete k\r\n",
+        ]
+    );
+    assert_eq!(
+        texts(Dialect::Resp),
+        [
+            "*5\r\n$3\r\nSET\r\n$1\r\nk\r\n$3\r\nv\r\n\r\n$2\r\nPX\r\n$4\r\n1001\r\n",
+            "*3\r\n$7\r\nPEXPIRE\r\n$1\r\nk\r\n$4\r\n1001\r\n",
+            "*2\r\n$3\r\nGET\r\n$1\r\nk\r\n",
+            "*2\r\n$3\r\nDEL\r\n$1\r\nk\r\n",
+        ]
+    );
+    let set = written(Dialect::Native, asks[0]);
+    let frame = frame::split(&set, 1 << 10).unwrap().unwrap();
+    assert_eq!(frame.header.id, 3);
+    let Request::Set(Set {
+        expiry,
+        key: k,
+        value: v,
+        ..
+    }) = codec::read_request(frame).unwrap()
+    else {
+        panic!("{}", set.escape_ascii());
+    };
+    assert_eq!((expiry, k, v), (Expiry::AfterMs(1_001), key, value));
+}
+
+/// What a stream of answers means, fed in two pieces.
+fn read(dialect: Dialect, stream: &[u8], cut: usize) -> Result<Vec<Answer<'static>>, String> {
+    let mut answers = Answers::new(dialect);
+    let mut read = Vec::new();
+    for piece in [&stream[..cut], &stream[cut..]] {
+        answers.feed(piece);
+        while let Some(answer) = answers.next().map_err(|refused| refused.to_string())? {
+            read.push(match answer {
+                Answer::Value(value) => Answer::Value(value.into_owned().into()),
+                Answer::Page { next } => Answer::Page { next },
+                Answer::Missing => Answer::Missing,
+                Answer::Done => Answer::Done,
+            });
+        }
+    }
+    Ok(read)
+}
+
+fn native(replies: &[Reply<'_>]) -> Vec<u8> {
+    let mut stream = Vec::new();
+    for reply in replies {
+        codec::write_reply(&mut stream, 0, reply);
+    }
+    stream
+}
+
+#[test]
+fn answers_are_understood_however_they_are_split() {
+    let value = |bytes: &'static [u8]| Answer::Value(bytes.into());
+    let (seq, ttl_ms) = (Seq(1), None);
+    let entry = Entry {
+        seq,
+        ttl_ms,
+        value: b"v".into(),
+    };
+    let page = Page {
+        next: 7,
+        items: Vec::new(),
+    };
+    let replies = [
+        Reply::Stored { seq },
+        Reply::Missing,
+        Reply::Entry(entry),
+        Reply::Page(page),
+        Reply::Done,
+    ];
+    let (done, missing) = (|| Answer::Done, || Answer::Missing);
+    let streams: [(Dialect, Vec<u8>, Vec<Answer<'_>>); 3] = [
+        (
+            Dialect::Native,
+            native(&replies),
+            vec![done(), missing(), value(b"v"), Answer::Page { next: 7 }, done()],
+        ),
+        (
+            Dialect::Resp,
+            b"+OK\r\n$-1\r\n$3\r\n\r\n*\r\n:1\r\n:0\r\n*2\r\n$2\r\n17\r\n*2\r\n$1\r\na\r\n$1\r\nb\r\n\
+              *0\r\n*3\r\n$1\r\nx\r\n:0\r\n+OK\r\n*2\r\n$1\r\n0\r\n*0\r\n+OK\r\n"
+                .to_vec(),
+            vec![
+                done(),
+                missing(),
+                value(b"\r\n*"),
+                done(),
+                missing(),
+                value(b"17"),
+                value(b""),
+                value(b"x"),
+                value(b"0"),
+                done(),
+            ],
+        ),
+        (
+            Dialect::Memcached,
+            b"STORED\r\nEND\r\nVALUE k 0 7\r\n\r\nEND\r\n\r\nEND\r\nDELETED\r\nNOT_FOUND\r\nTOUCHED\r\n\
+              OK\r\nSTAT bytes 5\r\nSTAT x END\r\nEND\r\nSTORED\r\n"
+                .to_vec(),
+            vec![
+                done(),
+                missing(),
+                value(b"\r\nEND\r\n"),
+                done(),
+                missing(),
+                done(),
+                done(),
+                value(b"STAT bytes 5\r\nSTAT x END"),
+                done(),
+            ],
+        ),
+    ];
+    for (dialect, stream, expected) in &streams {
+        for cut in 0..=stream.len() {
+            let read = read(*dialect, stream, cut);
+            assert_eq!(read.as_ref(), Ok(expected), "{dialect:?} cut at {cut}");
+        }
+    }
+}
+
+#[test]
+fn an_answer_that_says_no_is_an_error() {
+    let failure = Failure {
+        code: ErrorCode::OutOfMemory,
+        message: "the store is full".into(),
+    };
+    let failed = native(&[Reply::Error(failure)]);
+    for (dialect, stream, told) in [
+        (Dialect::Native, failed.as_slice(), "the store is full"),
+        (Dialect::Resp, b"-OOM command not allowed\r\n", "OOM"),
+        (Dialect::Resp, b"\r\n", ""),
+        (Dialect::Resp, b"*-2\r\n", "*-2"),
+        (
+            Dialect::Memcached,
+            b"SERVER_ERROR out of memory\r\n",
+            "out of",
+        ),
+        (Dialect::Memcached, b"VALUE k 0 1\r\nvvEND\r\n\r\n", "VALUE"),
+    ] {
+        let error = read(dialect, stream, 0).unwrap_err();
+        assert!(error.contains(told), "{}: {error}", stream.escape_ascii());
+    }
+}
+
+#[test]
+fn a_long_array_is_followed_without_being_kept() {
+    let mut answers = Answers::new(Dialect::Resp);
+    answers.feed(b"*100000\r\n");
+    let mut key = Vec::new();
+    words(&mut key, &[b"sess:1"]);
+    let key = key.strip_prefix(b"*1\r\n").unwrap();
+    for _ in 1..100_000 {
+        answers.feed(key);
+        assert_eq!(answers.next(), Ok(None));
+        assert!(answers.pending() < key.len());
+    }
+    answers.feed(key);
+    assert_eq!(answers.next(), Ok(Some(Answer::Value(b"sess:1".into()))));
+}
+
+#[test]
+fn memory_in_a_memfd_is_held_mapped_or_not_and_once() {
+    const SIZE: u64 = 32 << 20;
+    let this = std::process::id();
+    let before = memory::held(this).unwrap();
+    let mut file = File::from(memfd_create(c"bench", MFdFlags::MFD_CLOEXEC).unwrap());
+    for _ in 0..SIZE >> 12 {
+        file.write_all(&[7; 1 << 12]).unwrap();
+    }
+    let twice = file.try_clone().unwrap();
+    let grown = memory::held(this).unwrap() - before;
+    // Other tests of this program run at the same time, and take less than the difference.
+    assert!((SIZE..SIZE * 3 / 2).contains(&grown), "{grown}");
+    drop((file, twice));
+    let left = memory::held(this).unwrap().saturating_sub(before);
+    assert!(left < SIZE / 2, "{left}");
 }

@@ -9,12 +9,15 @@ mod memory;
 mod model;
 #[cfg(test)]
 mod simulator;
+mod syncing;
 
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex};
 
 pub use memory::MemoryBackend;
 
+use crate::config::ByteSize;
+pub use crate::config::WhenFull;
 use crate::contract::{Capabilities, Condition, Kind, Seq};
 use crate::time::Millis;
 
@@ -80,6 +83,17 @@ pub enum Upkeep {
     Until(Millis),
     /// Nothing until the store is written to.
     Idle,
+}
+
+impl Upkeep {
+    /// What two kinds of work left to do.
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::More, _) | (_, Self::More) => Self::More,
+            (Self::Until(one), Self::Until(other)) => Self::Until(one.min(other)),
+            (Self::Idle, one) | (one, Self::Idle) => one,
+        }
+    }
 }
 
 /// The memory that a backend's data takes.
@@ -182,6 +196,16 @@ pub trait Backend: Send {
     fn upkeep(&mut self, _now: Millis) -> Upkeep {
         Upkeep::Idle
     }
+
+    /// Makes what was written as lasting as was asked for; only then is it acknowledged. Called
+    /// once for all requests of a turn of the master's loop, whether or not they wrote. It may take
+    /// as long as the disk does.
+    ///
+    /// # Errors
+    /// It is not to be relied on any more: the master ends without acknowledging anything.
+    fn commit(&mut self) -> Result<(), BackendError> {
+        Ok(())
+    }
 }
 
 /// Why a backend did not do what was asked.
@@ -191,9 +215,15 @@ pub enum BackendError {
     /// It has no such operation.
     #[error("{0} is not supported by the store's backend")]
     Unsupported(&'static str),
-    /// It is at its memory bound.
-    #[error("the store is full")]
-    OutOfMemory,
+    /// It is at its memory bound, or where it has none, the system has no more.
+    #[error("the store is full{}", .bound.map_or_else(
+        || ": the system has no more memory".to_owned(),
+        |bound| format!(" (--max-memory {bound})"),
+    ))]
+    OutOfMemory {
+        /// The bound.
+        bound: Option<ByteSize>,
+    },
     /// It has too much to do.
     #[error("the backend is busy")]
     Busy,

@@ -11,15 +11,15 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use memstore_cluster::protocol::frame::{self, HEADER_LEN};
-use memstore_cluster::protocol::{Reply, codec};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 
-use super::Result;
-use super::histogram::Histogram;
-use super::wire::{Batch, Dialect, Exchange, KEYS, Keys, Op, Order, Replies};
+use super::common::Result;
+use super::common::connection::Connection;
+use super::common::dialect::Dialect;
+use super::common::histogram::Histogram;
+use super::common::wire::{Batch, Exchange, KEYS, Keys, Op, Order, Replies};
 
 /// Bytes read at once.
 const BUFFER: usize = 256 << 10;
@@ -124,25 +124,11 @@ pub(crate) fn preload(sock: &Path, dialect: Dialect, value: &[u8]) -> Result<()>
     Ok(())
 }
 
-/// Connects and greets; the greeting is over once the native welcome is there.
+/// Connects, and is patient for a while only.
 fn connect(sock: &Path, dialect: Dialect) -> Result<UnixStream> {
-    let mut stream = UnixStream::connect(sock)?;
+    let stream = Connection::open(sock, dialect)?.into_stream();
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    if let Some(greeting) = dialect.greeting() {
-        stream.write_all(&greeting)?;
-        let mut reply = vec![0; HEADER_LEN];
-        stream.read_exact(&mut reply)?;
-        let body = &reply[8..12];
-        let body = u32::from_le_bytes([body[0], body[1], body[2], body[3]]);
-        reply.resize(HEADER_LEN + body as usize, 0);
-        stream.read_exact(&mut reply[HEADER_LEN..])?;
-        let frame = frame::split(&reply, BUFFER)?.ok_or("the welcome is cut short")?;
-        match codec::read_reply(frame)? {
-            Reply::Welcome(_) => {}
-            other => return Err(format!("no welcome but {other:?}").into()),
-        }
-    }
     Ok(stream)
 }
 
@@ -205,8 +191,7 @@ impl Lane {
             let complete = self.take(&buffer[..read], missing)?;
             missing -= complete;
             now = Instant::now();
-            let nanos = nanos(now - start);
-            (0..complete).for_each(|_| histogram.record(nanos));
+            (0..complete).for_each(|_| histogram.record_duration(now - start));
         }
         Ok(now)
     }
@@ -231,10 +216,6 @@ fn read(stream: &mut UnixStream, buffer: &mut [u8]) -> io::Result<usize> {
             outcome => return outcome,
         }
     }
-}
-
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Several connections with one request under way on each.
@@ -288,7 +269,7 @@ impl Many {
                     continue;
                 }
                 let now = Instant::now();
-                histogram.record(nanos(now - lane.started));
+                histogram.record_duration(now - lane.started);
                 lane.answered += 1;
                 if now < until {
                     lane.started = now;

@@ -6,90 +6,37 @@
 //! through all peers before the next cell, and the order of the peers rotates with the rounds.
 
 mod client;
-mod floor;
-mod histogram;
-mod machine;
+#[allow(dead_code, reason = "every driver uses a part")]
+#[path = "../common/mod.rs"]
+mod common;
 mod options;
 mod report;
 mod sample;
-mod server;
-mod wire;
 
 use std::fs::File;
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::io::Write;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use client::Load;
-use histogram::Histogram;
-use machine::{Cpus, Meter};
-use options::{Asked, Options};
+use common::histogram::Histogram;
+use common::machine::{self, Cpus, Meter};
+use common::server::{self, Kind, Server};
+use common::{Result, driver, keys, wire};
+use options::Options;
 use report::Report;
 use sample::{Cell, Sample};
-use server::{Kind, Server};
-
-/// From here on what others take of a processor is told loudly.
-const TOLERATED_PERCENT: u64 = 5;
-
-type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 fn main() -> ExitCode {
-    let args: Vec<_> = std::env::args().skip(1).collect();
-    if let [command, sock, ..] = args.as_slice() {
-        if command == "floor" {
-            return exit(floor::serve(Path::new(sock)).map_err(Into::into));
-        }
-    }
-    if !args.iter().any(|arg| arg == "--bench") {
-        // `cargo test --all-targets` runs benchmarks too, and must not take minutes.
-        tell("nothing is measured here: use scripts/bench peers");
-        return ExitCode::SUCCESS;
-    }
-    match Options::parse(args) {
-        Ok(Asked::Help) => exit(
-            io::stdout()
-                .write_all(options::HELP.as_bytes())
-                .map_err(Into::into),
-        ),
-        Ok(Asked::Run(options)) => exit(run(&options)),
-        Err(error) => {
-            tell(&error);
-            ExitCode::from(2)
-        }
-    }
+    driver::start("peers", options::HELP, Options::parse, run)
 }
 
-fn exit(outcome: Result<()>) -> ExitCode {
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tell(&error.to_string());
-            ExitCode::FAILURE
-        }
-    }
-}
-
-/// Says something to whoever waits for the report.
-fn tell(message: &str) {
-    let _ = writeln!(io::stderr(), "bench: {message}");
-}
-
-fn run(options: &Options) -> Result<()> {
-    let is_interrupted = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register(signal, Arc::clone(&is_interrupted))?;
-    }
-    // Cargo builds the binary before a benchmark and tells where it is.
-    let built = option_env!("CARGO_BIN_EXE_memstore-cluster");
-    let ours = options.binary.clone().or(built.map(PathBuf::from));
-    let ours = ours.ok_or("--binary is needed where the crate is built without its binary")?;
-    let ours = ours.canonicalize().unwrap_or(ours);
-
+fn run(options: &Options, out: &mut dyn Write) -> Result<()> {
+    let ours = driver::our_binary(options.binary.as_deref())?;
     let dir = tempfile::tempdir()?;
-    let servers = start(options, &ours, dir.path())?;
+    let servers = server::available(&options.peers, |kind| {
+        Server::start(kind, &ours, dir.path())
+    })?;
     let mut json = options.json.as_ref().map(File::create).transpose()?;
     let mut bench = Bench {
         options,
@@ -97,21 +44,12 @@ fn run(options: &Options) -> Result<()> {
         servers,
         json: json.as_mut(),
         samples: Vec::new(),
-        is_interrupted: &is_interrupted,
     };
     let machine = machine::describe();
     let meter = Meter::start(&bench.servers)?;
-    // A Ctrl-C reaches the servers too, so a run may end by losing one.
-    let slot = bench.schedule().map_err(|error| {
-        if is_interrupted.load(Ordering::Relaxed) {
-            "interrupted".into()
-        } else {
-            error
-        }
-    })?;
-    let (others, stolen) = meter.foreign_percent(&bench.servers)?;
+    let slot = bench.schedule()?;
+    let meanwhile = meter.tell(&bench.servers)?;
 
-    let mut out = io::stdout().lock();
     writeln!(out, "# The store beside its peers\n\n{machine}")?;
     for server in &bench.servers {
         if let Some(version) = server.kind.version(&ours) {
@@ -125,37 +63,8 @@ fn run(options: &Options) -> Result<()> {
         slot.as_millis(),
         wire::KEYS,
     )?;
-    writeln!(
-        out,
-        "Meanwhile other programs took {others} % of one processor, the hypervisor {stolen} %{}.\n",
-        if others + stolen > TOLERATED_PERCENT {
-            ": **too much to trust the absolute figures**"
-        } else {
-            ""
-        },
-    )?;
-    Ok(Report::new(&bench.samples).write(&mut out)?)
-}
-
-/// Starts every peer that can be had.
-fn start(options: &Options, ours: &Path, dir: &Path) -> Result<Vec<Server>> {
-    let mut servers = Vec::new();
-    for kind in &options.peers {
-        match Server::start(*kind, ours, dir) {
-            Ok(server) => servers.push(server),
-            Err(error) => {
-                let message = format!("{} cannot be measured: {error}", kind.name());
-                if options.is_strict {
-                    return Err(message.into());
-                }
-                tell(&format!("SKIPPED: {message}"));
-            }
-        }
-    }
-    if servers.is_empty() {
-        return Err("there is nobody to measure".into());
-    }
-    Ok(servers)
+    writeln!(out, "{meanwhile}\n")?;
+    Ok(Report::new(&bench.samples).write(out)?)
 }
 
 struct Bench<'a> {
@@ -164,7 +73,6 @@ struct Bench<'a> {
     servers: Vec<Server>,
     json: Option<&'a mut File>,
     samples: Vec<Sample>,
-    is_interrupted: &'a AtomicBool,
 }
 
 impl Bench<'_> {
@@ -175,7 +83,7 @@ impl Bench<'_> {
         let count = cells.iter().map(Vec::len).sum::<usize>() * self.servers.len();
         let slot = options.time / (u32::try_from(count)? * options.rounds).max(1);
         for (size, cells) in options.sizes.iter().zip(cells) {
-            let value = wire::value(*size);
+            let value = keys::value(*size);
             for server in &self.servers {
                 let name = server.kind.name();
                 client::preload(&server.sock, server.dialect, &value).map_err(|error| {
@@ -183,7 +91,7 @@ impl Bench<'_> {
                 })?;
             }
             for round in 0..options.rounds {
-                tell(&format!(
+                driver::tell(&format!(
                     "{size} B, round {} of {}",
                     round + 1,
                     options.rounds
@@ -225,9 +133,7 @@ impl Bench<'_> {
         value: &[u8],
         slot: Duration,
     ) -> Result<()> {
-        if self.is_interrupted.load(Ordering::Relaxed) {
-            return Err("interrupted".into());
-        }
+        driver::check_interrupt()?;
         let server = &self.servers[index];
         self.cpus.place(cell.placement, server)?;
         let sample = sample(server, cell, round, value, slot)

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::client::Shape;
-use super::machine::Placement;
-use super::server::Kind;
-use super::wire::Op;
+use super::common::args::{Asked, Peers, list, number, path};
+use super::common::machine::Placement;
+use super::common::server::Kind;
+use super::common::wire::Op;
 
 pub(crate) const HELP: &str = "\
 Measures the store beside its peers: the floor (a server that only moves bytes),
@@ -35,9 +36,7 @@ Usage: scripts/bench peers [OPTIONS]
 pub(crate) struct Options {
     pub(crate) time: Duration,
     pub(crate) rounds: u32,
-    pub(crate) peers: Vec<Kind>,
-    /// Whether the peers were named, so that none of them may be missing.
-    pub(crate) is_strict: bool,
+    pub(crate) peers: Peers,
     pub(crate) ops: Vec<Op>,
     pub(crate) sizes: Vec<usize>,
     pub(crate) shapes: Vec<Shape>,
@@ -46,20 +45,13 @@ pub(crate) struct Options {
     pub(crate) binary: Option<PathBuf>,
 }
 
-/// What to do.
-pub(crate) enum Asked {
-    Help,
-    Run(Options),
-}
-
 impl Default for Options {
     fn default() -> Self {
         let shape = |connections, depth| Shape { connections, depth };
         Self {
             time: Duration::from_secs(540),
             rounds: 5,
-            peers: Kind::EVERY.to_vec(),
-            is_strict: false,
+            peers: Peers::any(&Kind::EVERY),
             ops: vec![Op::Get, Op::Set],
             sizes: vec![64, 1 << 10, 16 << 10],
             shapes: vec![shape(1, 1), shape(1, 64), shape(8, 1), shape(64, 1)],
@@ -75,7 +67,7 @@ impl Options {
     ///
     /// # Errors
     /// A sentence that says which argument is wrong and what would be right.
-    pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Result<Asked, String> {
+    pub(crate) fn parse(args: impl IntoIterator<Item = String>) -> Result<Asked<Self>, String> {
         let mut options = Self::default();
         let mut args = args.into_iter();
         while let Some(option) = args.next() {
@@ -89,16 +81,10 @@ impl Options {
                     options.time = Duration::from_secs(20);
                 }
                 "--seconds" => {
-                    options.time = Duration::from_secs(number(&option, &value()?)? as u64);
+                    options.time = Duration::from_secs(number(&option, &value()?)?);
                 }
-                "--rounds" => {
-                    let rounds = number(&option, &value()?)?;
-                    options.rounds = u32::try_from(rounds).map_err(|error| error.to_string())?;
-                }
-                "--peers" => {
-                    options.peers = list(&option, &value()?, peer)?;
-                    options.is_strict = true;
-                }
+                "--rounds" => options.rounds = number(&option, &value()?)?,
+                "--peers" => options.peers = Peers::named(&option, &value()?, &Kind::EVERY)?,
                 "--ops" => options.ops = list(&option, &value()?, op)?,
                 "--sizes" => options.sizes = list(&option, &value()?, |size| size.parse().ok())?,
                 "--shapes" => options.shapes = list(&option, &value()?, shape)?,
@@ -110,31 +96,6 @@ impl Options {
         }
         Ok(Asked::Run(options))
     }
-}
-
-/// A path as it was meant: cargo starts a benchmark in the folder of the package, and the script
-/// tells where it was called.
-fn path(text: &str) -> PathBuf {
-    let base = std::env::var_os("BENCH_CALLED_IN").unwrap_or_default();
-    PathBuf::from(base).join(text)
-}
-
-fn number(option: &str, value: &str) -> Result<usize, String> {
-    match value.parse() {
-        Ok(0) | Err(_) => Err(format!("{option} takes a number above zero, not {value:?}")),
-        Ok(number) => Ok(number),
-    }
-}
-
-fn list<T>(option: &str, value: &str, item: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, String> {
-    let items = value.split(',').map(|text| {
-        item(text).ok_or_else(|| format!("{option} does not know {text:?}; see --help"))
-    });
-    items.collect()
-}
-
-fn peer(text: &str) -> Option<Kind> {
-    Kind::EVERY.into_iter().find(|kind| kind.name() == text)
 }
 
 fn op(text: &str) -> Option<Op> {

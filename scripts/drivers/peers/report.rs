@@ -6,37 +6,11 @@
 use std::io::{self, Write};
 
 use super::client::Shape;
-use super::machine::Placement;
+use super::common::machine::Placement;
+use super::common::server::Kind;
+use super::common::table::{Spread, markdown, three_digits};
+use super::common::wire::Op;
 use super::sample::{Cell, Sample};
-use super::server::Kind;
-use super::wire::Op;
-
-/// The least, the middle and the greatest of a figure over all rounds.
-#[derive(Clone, Copy, PartialEq, Debug)]
-struct Spread {
-    min: f64,
-    median: f64,
-    max: f64,
-}
-
-impl Spread {
-    fn of(mut values: Vec<f64>) -> Option<Self> {
-        values.sort_by(f64::total_cmp);
-        let (min, max) = (*values.first()?, *values.last()?);
-        let middle = values.len() / 2;
-        let median = if values.len() % 2 == 1 {
-            values[middle]
-        } else {
-            f64::midpoint(values[middle - 1], values[middle])
-        };
-        Some(Self { min, median, max })
-    }
-
-    /// Whether the rounds of both cannot be told apart.
-    fn overlaps(self, other: Self) -> bool {
-        self.min <= other.max && other.min <= self.max
-    }
-}
 
 /// A figure of a sample, and whether more of it is better.
 #[derive(Clone, Copy)]
@@ -96,7 +70,7 @@ impl<'a> Report<'a> {
     ///
     /// # Errors
     /// Where the writer has one.
-    pub(crate) fn write(&self, out: &mut impl Write) -> io::Result<()> {
+    pub(crate) fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         for (placement, title) in [
             (Placement::Pinned, "Client and server on one processor"),
             (Placement::Unpinned, "Not pinned"),
@@ -154,7 +128,7 @@ impl<'a> Report<'a> {
     }
 
     /// What the tables say of us, in a few lines.
-    fn summary(&self, out: &mut impl Write) -> io::Result<()> {
+    fn summary(&self, out: &mut dyn Write) -> io::Result<()> {
         if !self.peers.contains(&Kind::Ours) {
             return Ok(());
         }
@@ -221,13 +195,13 @@ impl<'a> Report<'a> {
     fn spread(&self, cell: Cell, peer: Kind, figure: Figure) -> Option<Spread> {
         let samples = self.samples.iter();
         let of_both = samples.filter(|sample| sample.cell == cell && sample.peer == peer);
-        Spread::of(of_both.map(figure.of).collect())
+        Spread::of(of_both.map(figure.of))
     }
 
     /// A row per cell, a column per peer, and where we are among them what the figure says of us.
     fn table(
         &self,
-        out: &mut impl Write,
+        out: &mut dyn Write,
         cells: &[Cell],
         figure: Figure,
         text: fn(&Self, Cell, Kind) -> Option<String>,
@@ -297,36 +271,4 @@ fn label(cell: Cell) -> String {
         Shape { depth, .. } => format!("1 conn, {depth} deep"),
     };
     format!("{op} {size}, {shape}")
-}
-
-fn three_digits(value: f64) -> String {
-    let decimals = match value {
-        value if value < 10.0 => 2,
-        value if value < 100.0 => 1,
-        _ => 0,
-    };
-    format!("{value:.decimals$}")
-}
-
-/// A Markdown table with aligned columns; the first row is its head.
-fn markdown(out: &mut impl Write, rows: &[Vec<String>]) -> io::Result<()> {
-    let columns = rows.first().map_or(0, Vec::len);
-    let width = |column: usize| {
-        let cells = rows.iter().map(|row| row[column].chars().count());
-        cells.max().unwrap_or(0).max(3)
-    };
-    let widths: Vec<_> = (0..columns).map(width).collect();
-    for (index, row) in rows.iter().enumerate() {
-        for (text, width) in row.iter().zip(&widths) {
-            write!(out, "| {text:<width$} ")?;
-        }
-        writeln!(out, "|")?;
-        if index == 0 {
-            for width in &widths {
-                write!(out, "|{:-<1$}", "", width + 2)?;
-            }
-            writeln!(out, "|")?;
-        }
-    }
-    writeln!(out)
 }

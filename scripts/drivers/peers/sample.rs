@@ -1,10 +1,10 @@
 //! One measurement: what was measured, of whom, and what came out.
 
 use super::client::Shape;
-use super::histogram::Histogram;
-use super::machine::Placement;
-use super::server::Kind;
-use super::wire::Op;
+use super::common::histogram::Histogram;
+use super::common::machine::Placement;
+use super::common::server::Kind;
+use super::common::wire::Op;
 
 /// What is measured, whoever is measured.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

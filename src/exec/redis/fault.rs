@@ -67,7 +67,7 @@ impl From<Missing> for Fault {
 impl From<BackendError> for Fault {
     fn from(error: BackendError) -> Self {
         match error {
-            BackendError::OutOfMemory => {
+            BackendError::OutOfMemory { .. } => {
                 Self::of("OOM command not allowed when used memory > 'maxmemory'.")
             }
             BackendError::Busy => Self::of("BUSY the store has too much to do"),

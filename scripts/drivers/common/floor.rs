@@ -15,7 +15,8 @@ use memstore_cluster::protocol::{Reply, codec};
 use mio::net::{UnixListener, UnixStream};
 use mio::{Events, Interest, Poll, Token};
 
-use super::wire::{self, Dialect};
+use super::dialect::Dialect;
+use super::{keys, wire};
 
 const LISTENER: Token = Token(usize::MAX);
 const SCRATCH: usize = 64 << 10;
@@ -232,7 +233,7 @@ fn entry(value_len: usize) -> Vec<u8> {
     let entry = Entry {
         seq: Seq(1),
         ttl_ms: Some(wire::TTL_SECONDS * 1_000),
-        value: wire::value(value_len).into(),
+        value: keys::value(value_len).into(),
     };
     let mut bytes = Vec::new();
     codec::write_reply(&mut bytes, 0, &Reply::Entry(entry));

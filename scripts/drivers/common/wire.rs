@@ -1,4 +1,4 @@
-//! What a request and its reply look like in each dialect, reduced to what a load needs.
+//! What a request and its reply look like in each dialect, reduced to what a closed loop needs.
 //!
 //! A [`Exchange`] is made once per measurement; the loops only patch keys and ids into a ready
 //! [`Batch`] and follow the [`Replies`], in the same way for every dialect, so that the client
@@ -7,32 +7,23 @@
 
 use std::borrow::Cow;
 
-use memstore_cluster::contract::{Condition, Expiry, Seq};
+use memstore_cluster::contract::Seq;
 use memstore_cluster::protocol::frame::HEADER_LEN;
-use memstore_cluster::protocol::message::{Entry, Hello, Set};
-use memstore_cluster::protocol::{Reply, Request, codec, frame};
+use memstore_cluster::protocol::message::Entry;
+use memstore_cluster::protocol::{Reply, codec};
+
+use super::dialect::{Ask, Dialect};
+use super::keys::{self, DIGITS, PREFIX};
 
 /// How many keys there are.
 pub(crate) const KEYS: usize = 10_000;
 /// Seconds until a written entry expires: none does during a run.
 pub(crate) const TTL_SECONDS: u64 = 3600;
 
-const KEY_PREFIX: &[u8] = b"sess:";
-const KEY_DIGITS: usize = 32;
 /// A key that only ever stands in a template.
-const TEMPLATE_KEY: &[u8; 37] = b"sess:ffffffffffffffffffffffffffffffff";
+const TEMPLATE_KEY: &[u8; keys::KEY] = b"sess:ffffffffffffffffffffffffffffffff";
 /// Where a native header has the request id.
 const ID_AT: usize = 4;
-
-/// A value of so many bytes.
-pub(crate) fn value(len: usize) -> Vec<u8> {
-    b"The quick brown fox jumps over the lazy dog. "
-        .iter()
-        .copied()
-        .cycle()
-        .take(len)
-        .collect()
-}
 
 /// What is asked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,34 +32,25 @@ pub(crate) enum Op {
     Set,
 }
 
-/// What a peer speaks.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Dialect {
-    Native,
-    Resp,
-    Memcached,
-}
-
 impl Dialect {
     /// One operation with this value, as bytes.
     pub(crate) fn exchange(self, op: Op, value: &[u8]) -> Exchange {
-        match self {
-            Self::Native => native(op, value),
-            Self::Resp => resp(op, value),
-            Self::Memcached => memcached(op, value),
-        }
-    }
-
-    /// What a connection starts with, if anything. The reply is one native frame.
-    pub(crate) fn greeting(self) -> Option<Vec<u8>> {
-        let mut bytes = Vec::new();
-        let hello = Hello {
-            min_version: frame::VERSION,
-            max_version: frame::VERSION,
-            pid: std::process::id(),
+        let mut request = Vec::new();
+        let key = TEMPLATE_KEY.as_slice();
+        let ask = match op {
+            Op::Get => Ask::Get { key },
+            Op::Set => Ask::Set {
+                key,
+                value,
+                ttl_ms: TTL_SECONDS * 1_000,
+            },
         };
-        codec::write_request(&mut bytes, 0, &Request::Hello(hello));
-        (self == Self::Native).then_some(bytes)
+        self.write(&mut request, 0, ask);
+        match self {
+            Self::Native => native(request, op, value),
+            Self::Resp => resp(request, op, value),
+            Self::Memcached => memcached(request, op, value),
+        }
     }
 }
 
@@ -90,7 +72,7 @@ impl Exchange {
             .expect("every request names its key");
         Self {
             request,
-            key_at: key_at + KEY_PREFIX.len(),
+            key_at: key_at + PREFIX.len(),
             has_id,
             value_at: head.len(),
             head,
@@ -129,13 +111,11 @@ impl Exchange {
     }
 }
 
-fn native(op: Op, value: &[u8]) -> Exchange {
-    let key = TEMPLATE_KEY.as_slice();
+fn native(request: Vec<u8>, op: Op, value: &[u8]) -> Exchange {
     let seq = Seq(1);
-    let (mut request, mut reply) = (Vec::new(), Vec::new());
+    let mut reply = Vec::new();
     match op {
         Op::Get => {
-            codec::write_request(&mut request, 0, &Request::Get { key });
             let entry = Entry {
                 seq,
                 ttl_ms: Some(1),
@@ -143,16 +123,7 @@ fn native(op: Op, value: &[u8]) -> Exchange {
             };
             codec::write_reply(&mut reply, 0, &Reply::Entry(entry));
         }
-        Op::Set => {
-            let set = Set {
-                expiry: Expiry::AfterMs(TTL_SECONDS * 1_000),
-                condition: Condition::Always,
-                key,
-                value,
-            };
-            codec::write_request(&mut request, 0, &Request::Set(set));
-            codec::write_reply(&mut reply, 0, &Reply::Stored { seq });
-        }
+        Op::Set => codec::write_reply(&mut reply, 0, &Reply::Stored { seq }),
     }
     let (head, len) = (reply[..HEADER_LEN].to_vec(), reply.len());
     let mut exchange = Exchange::new(request, true, head, len);
@@ -162,35 +133,19 @@ fn native(op: Op, value: &[u8]) -> Exchange {
     exchange
 }
 
-fn resp(op: Op, value: &[u8]) -> Exchange {
-    let key = TEMPLATE_KEY.as_slice();
-    let ttl = TTL_SECONDS.to_string();
-    let (words, head): (&[&[u8]], _) = match op {
-        Op::Get => (&[b"GET", key], format!("${}\r\n", value.len())),
-        Op::Set => (
-            &[b"SET", key, value, b"EX", ttl.as_bytes()],
-            "+OK\r\n".to_owned(),
-        ),
-    };
-    let mut request = format!("*{}\r\n", words.len()).into_bytes();
-    for word in words {
-        request.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
-        request.extend_from_slice(word);
-        request.extend_from_slice(b"\r\n");
-    }
-    let body = match op {
-        Op::Get => value.len() + 2,
-        Op::Set => 0,
+fn resp(request: Vec<u8>, op: Op, value: &[u8]) -> Exchange {
+    let (head, body) = match op {
+        Op::Get => (format!("${}\r\n", value.len()), value.len() + 2),
+        Op::Set => ("+OK\r\n".to_owned(), 0),
     };
     let len = head.len() + body;
     Exchange::new(request, false, head.into_bytes(), len)
 }
 
-fn memcached(op: Op, value: &[u8]) -> Exchange {
-    let key = String::from_utf8_lossy(TEMPLATE_KEY);
+fn memcached(request: Vec<u8>, op: Op, value: &[u8]) -> Exchange {
     match op {
         Op::Get => {
-            let request = format!("get {key}\r\n").into_bytes();
+            let key = String::from_utf8_lossy(TEMPLATE_KEY);
             let head = format!("VALUE {key} 0 {}\r\n", value.len());
             let len = head.len() + value.len() + b"\r\nEND\r\n".len();
             let mut exchange = Exchange::new(request, false, b"VALUE sess:".to_vec(), len);
@@ -198,8 +153,6 @@ fn memcached(op: Op, value: &[u8]) -> Exchange {
             exchange
         }
         Op::Set => {
-            let line = format!("set {key} 0 {TTL_SECONDS} {}\r\n", value.len());
-            let request = [line.as_bytes(), value, b"\r\n"].concat();
             let head = b"STORED\r\n".to_vec();
             let len = head.len();
             Exchange::new(request, false, head, len)
@@ -229,7 +182,7 @@ impl Batch {
     /// The bytes, with fresh keys, and ids from `id` on (which is advanced).
     pub(crate) fn fill(&mut self, keys: &mut Keys, id: &mut u32) -> &[u8] {
         for request in self.bytes.chunks_exact_mut(self.stride) {
-            request[self.key_at..][..KEY_DIGITS].copy_from_slice(keys.next());
+            request[self.key_at..][..DIGITS].copy_from_slice(keys.next());
             if self.has_id {
                 request[ID_AT..][..4].copy_from_slice(&id.to_le_bytes());
             }
@@ -284,7 +237,7 @@ pub(crate) struct Unexpected<'a>(&'a [u8]);
 
 /// The keys, in random or in their own order.
 pub(crate) struct Keys {
-    digits: Vec<[u8; KEY_DIGITS]>,
+    digits: Vec<[u8; DIGITS]>,
     order: Order,
 }
 
@@ -300,9 +253,8 @@ impl Keys {
     /// The same keys in every run, in this order.
     pub(crate) fn new(order: Order) -> Self {
         let digits = (1..=KEYS as u64).map(|n| {
-            let (high, low) = (scramble(n), scramble(!n));
-            let mut digits = [0; KEY_DIGITS];
-            digits.copy_from_slice(format!("{high:016x}{low:016x}").as_bytes());
+            let mut digits = [0; DIGITS];
+            digits.copy_from_slice(&keys::key(n)[PREFIX.len()..]);
             digits
         });
         Self {
@@ -311,7 +263,7 @@ impl Keys {
         }
     }
 
-    fn next(&mut self) -> &[u8; KEY_DIGITS] {
+    fn next(&mut self) -> &[u8; DIGITS] {
         let index = match &mut self.order {
             Order::Sequential(next) => {
                 *next += 1;
@@ -326,12 +278,4 @@ impl Keys {
         };
         &self.digits[index % KEYS]
     }
-}
-
-/// The output function of splitmix64 (Steele, Lea, Flood 2014): one to one, and looks random.
-fn scramble(n: u64) -> u64 {
-    let z = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }

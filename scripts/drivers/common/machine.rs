@@ -9,8 +9,10 @@ use nix::unistd::Pid;
 use super::Result;
 use super::server::Server;
 
-/// Nanoseconds of a tick of `/proc/stat`: `USER_HZ` is 100 on every Linux.
-const TICK_NANOS: u64 = 10_000_000;
+/// Milliseconds of a tick of `/proc`: `USER_HZ` is 100 on every Linux.
+const TICK_MILLIS: u64 = 10;
+/// From here on what others take of a processor is told loudly, in per cent.
+const TOLERATED: u64 = 5;
 
 /// Where client and server run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,6 +27,7 @@ pub(crate) enum Placement {
 pub(crate) struct Cpus {
     every: CpuSet,
     one: CpuSet,
+    other: Option<usize>,
 }
 
 impl Cpus {
@@ -36,13 +39,31 @@ impl Cpus {
     pub(crate) fn detect() -> Result<Self> {
         let this = Pid::from_raw(0);
         let every = sched_getaffinity(this)?;
-        let last = (0..CpuSet::count())
-            .rev()
-            .find(|cpu| every.is_set(*cpu).unwrap_or(false))
-            .ok_or("no processor may be used")?;
+        let mut usable = (0..CpuSet::count()).filter(|cpu| every.is_set(*cpu).unwrap_or(false));
+        let last = usable.next_back().ok_or("no processor may be used")?;
         let mut one = CpuSet::new();
         one.set(last)?;
-        Ok(Self { every, one })
+        let other = usable.next();
+        Ok(Self { every, one, other })
+    }
+
+    /// A processor to watch from, the first there is; `None` where a server has the only one.
+    pub(crate) fn other(&self) -> Option<usize> {
+        self.other
+    }
+
+    /// Puts this thread on the [`other`](Self::other) processor and a server on one of its own.
+    ///
+    /// # Errors
+    /// Where the server is gone.
+    pub(crate) fn part_from(&self, server: &Server) -> Result<()> {
+        if let Some(other) = self.other {
+            let mut cpu = CpuSet::new();
+            cpu.set(other)?;
+            sched_setaffinity(Pid::from_raw(0), &cpu)?;
+            server.bind(&self.one)?;
+        }
+        Ok(())
     }
 
     /// Puts this process and a server where they belong.
@@ -80,12 +101,19 @@ pub(crate) fn describe() -> String {
     )
 }
 
+/// When the kernel uses huge pages, as it tells itself.
+pub(crate) fn huge_pages() -> String {
+    let path = "/sys/kernel/mm/transparent_hugepage/enabled";
+    fs::read_to_string(path).map_or("none".to_owned(), |text| text.trim().to_owned())
+}
+
 /// Watches how much of the machine others use while the run goes on.
 pub(crate) struct Meter {
     since: Instant,
     at_start: Usage,
 }
 
+/// In ticks since the machine or a process was started.
 #[derive(Clone, Copy)]
 struct Usage {
     busy: u64,
@@ -105,19 +133,26 @@ impl Meter {
         })
     }
 
-    /// Per cent of one processor that other programs took, and that the hypervisor withheld.
+    /// A sentence: what of one processor other programs took, and what the hypervisor withheld.
+    /// `servers` are those that run now; what ran in between and has ended is known.
     ///
     /// # Errors
     /// Where `/proc` cannot be read.
-    pub(crate) fn foreign_percent(&self, servers: &[Server]) -> Result<(u64, u64)> {
+    pub(crate) fn tell(&self, servers: &[Server]) -> Result<String> {
         let now = Usage::read(servers)?;
-        let nanos = u64::try_from(self.since.elapsed().as_nanos())?.max(1);
-        let percent = |nanos_used: u64| nanos_used * 100 / nanos;
+        let millis = u64::try_from(self.since.elapsed().as_millis())?.max(1);
+        let percent = |ticks: u64| ticks * TICK_MILLIS * 100 / millis;
         let ours = now.ours - self.at_start.ours;
         let busy = now.busy - self.at_start.busy;
-        Ok((
-            percent(busy.saturating_sub(ours)),
-            percent(now.stolen - self.at_start.stolen),
+        let others = percent(busy.saturating_sub(ours));
+        let stolen = percent(now.stolen - self.at_start.stolen);
+        Ok(format!(
+            "Meanwhile other programs took {others} % of one processor, the hypervisor {stolen} %{}.",
+            if others + stolen > TOLERATED {
+                ": **too much to trust the absolute figures**"
+            } else {
+                ""
+            },
         ))
     }
 }
@@ -137,15 +172,24 @@ impl Usage {
         else {
             return Err("/proc/stat has too few columns".into());
         };
-        let own = fs::read_to_string("/proc/self/schedstat")?;
-        let mut ours: u64 = own.split(' ').next().unwrap_or_default().parse()?;
+        let mut ours = used(std::process::id())?;
         for server in servers {
-            ours += server.cpu_nanos()?;
+            ours += used(server.pid())?;
         }
         Ok(Self {
-            busy: (user + nice + system + irq + softirq) * TICK_NANOS,
-            stolen: stolen * TICK_NANOS,
+            busy: user + nice + system + irq + softirq,
+            stolen,
             ours,
         })
     }
+}
+
+/// Ticks that a process, its threads and those of its children that have ended were running.
+fn used(pid: u32) -> Result<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The name before the parenthesis may have anything in it. From its state on the fields have
+    // single spaces; utime, stime, cutime and cstime are the 12th to 15th of those.
+    let (_, fields) = stat.rsplit_once(") ").ok_or("a process without a name")?;
+    let times = fields.split(' ').skip(11).take(4).map(str::parse::<u64>);
+    Ok(times.sum::<std::result::Result<u64, _>>()?)
 }

@@ -4,6 +4,8 @@
 //! power of two is cut into [`STEPS`] buckets, so a percentile is true to 0.8 %. Recording
 //! allocates nothing.
 
+use std::time::Duration;
+
 /// Buckets per power of two.
 const STEPS: usize = 1 << STEP_BITS;
 const STEP_BITS: u32 = 7;
@@ -14,6 +16,7 @@ pub(crate) const BUCKETS: usize = (40 - STEP_BITS as usize + 1) * STEPS;
 pub(crate) struct Histogram {
     counts: Vec<u64>,
     total: u64,
+    max: u64,
 }
 
 impl Histogram {
@@ -21,20 +24,32 @@ impl Histogram {
         Self {
             counts: vec![0; BUCKETS],
             total: 0,
+            max: 0,
         }
     }
 
     pub(crate) fn record(&mut self, nanos: u64) {
         self.counts[bucket(nanos)] += 1;
         self.total += 1;
+        self.max = self.max.max(nanos);
+    }
+
+    /// As [`record`](Self::record).
+    pub(crate) fn record_duration(&mut self, duration: Duration) {
+        self.record(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));
+    }
+
+    /// The greatest value, exactly; zero where nothing was recorded.
+    pub(crate) fn max(&self) -> u64 {
+        self.max
     }
 
     pub(crate) fn total(&self) -> u64 {
         self.total
     }
 
-    /// The value that `share` (0 to 1) of all values do not exceed: the upper end of its bucket.
-    /// Zero where nothing was recorded.
+    /// The value that `share` (0 to 1) of all values do not exceed: the upper end of its bucket, and
+    /// no more than the greatest. Zero where nothing was recorded.
     pub(crate) fn percentile(&self, share: f64) -> u64 {
         #[allow(
             clippy::cast_precision_loss,
@@ -48,7 +63,7 @@ impl Histogram {
             seen += count;
             seen >= rank
         });
-        found.map_or(0, upper_end)
+        found.map_or(0, upper_end).min(self.max)
     }
 }
 

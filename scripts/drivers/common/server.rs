@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 
-use super::Result;
-use super::wire::Dialect;
+use super::args::Peers;
+use super::dialect::Dialect;
+use super::{Result, driver};
 
 /// How long a server may take until it listens.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -86,6 +87,34 @@ impl Kind {
     }
 }
 
+/// The peers that can be started, each tried with `start`. What is missing is told, loudly, or is
+/// an error where it was asked for by name.
+///
+/// # Errors
+/// Where somebody must not be missing, or nobody is left.
+pub(crate) fn available<T>(
+    peers: &Peers,
+    mut start: impl FnMut(Kind) -> Result<T>,
+) -> Result<Vec<T>> {
+    let mut started = Vec::new();
+    for kind in &peers.kinds {
+        match start(*kind) {
+            Ok(server) => started.push(server),
+            Err(error) => {
+                let message = format!("{} cannot be measured: {error}", kind.name());
+                if peers.is_strict {
+                    return Err(message.into());
+                }
+                driver::tell(&format!("SKIPPED: {message}"));
+            }
+        }
+    }
+    if started.is_empty() {
+        return Err("there is nobody to measure".into());
+    }
+    Ok(started)
+}
+
 /// A running server; dropping it kills it.
 pub(crate) struct Server {
     pub(crate) kind: Kind,
@@ -100,6 +129,14 @@ impl Server {
     /// # Errors
     /// Where the program is missing, ends, or does not listen in time; with what it had to say.
     pub(crate) fn start(kind: Kind, ours: &Path, dir: &Path) -> Result<Self> {
+        Self::start_with(kind, ours, dir, &[])
+    }
+
+    /// As [`start`](Self::start), with arguments of its own.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub(crate) fn start_with(kind: Kind, ours: &Path, dir: &Path, args: &[String]) -> Result<Self> {
         let sock = dir.join(format!("{}.sock", kind.name()));
         let log = dir.join(format!("{}.log", kind.name()));
         let output = fs::File::create(&log)?;
@@ -110,6 +147,7 @@ impl Server {
             }
         }
         let child = command
+            .args(args)
             .current_dir(dir)
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
@@ -131,6 +169,11 @@ impl Server {
             format!("{error}; its last words: {last:?}")
         })?;
         Ok(server)
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     fn wait_until_listening(&mut self) -> Result<()> {
