@@ -111,6 +111,8 @@ impl Likeness {
             ("PTTL" | "PEXPIRETIME", _) => Self::Close(5_000),
             ("KEYS" | "SCAN" | "HKEYS" | "HVALS" | "HGETALL" | "HSCAN", _)
             | ("PUBSUB", "CHANNELS" | "SHARDCHANNELS") => Self::AnyOrder,
+            ("HRANDFIELD", _) if args.len() == 2 => Self::Shape,
+            ("HRANDFIELD", _) => Self::AnyOrder,
             ("TIME" | "RANDOMKEY" | "HELLO", _)
             | ("MEMORY", "USAGE")
             | ("CLIENT", "ID" | "INFO" | "LIST")
