@@ -11,6 +11,22 @@ struct Difference {
 }
 
 const DIFFERENCES: &[Difference] = &[
+    // An error of Lua itself has the line of the script's last call of a command, and names a
+    // field where Lua names a local.
+    Difference {
+        explains: |name, redis, ours| {
+            let is_of_lua = |reply: &Reply| matches!(reply, Reply::Line(line) if line.starts_with(b"-ERR user_script:"));
+            name.starts_with("EVAL") && is_of_lua(redis) && is_of_lua(ours)
+        },
+    },
+    // There is no Lua.
+    Difference {
+        explains: |name, _, ours| {
+            let is_unknown = |error: &[u8]| error.starts_with(b"-ERR this script is not among");
+            matches!(name, "EVAL" | "EVAL_RO" | "SCRIPT")
+                && matches!(ours, Reply::Line(line) if is_unknown(line))
+        },
+    },
     // Redis counts what has expired and is not yet removed.
     Difference {
         explains: |name, redis, ours| {

@@ -7,7 +7,7 @@
 
 use fastrand::Rng;
 
-use super::step::{Step, What};
+use super::step::{Step, What, argument};
 
 const KEYS: &[&str] = &["a", "b", "c", "d", "a:1", "{a}:2"];
 const HASHES: &[&str] = &["h", "i"];
@@ -124,7 +124,8 @@ pub fn command(rng: &mut Rng, grammar: &[&str]) -> Vec<Vec<u8>> {
             args.insert(at + 1, choose(rng, JUNK).as_bytes().to_vec());
         }
         3 | 4 => {
-            for arg in &mut args {
+            // Not a script, in which case matters.
+            for arg in args.iter_mut().filter(|arg| !arg.contains(&b'\n')) {
                 arg.make_ascii_lowercase();
             }
         }
@@ -192,7 +193,7 @@ fn word(word: &str, rng: &mut Rng) -> Vec<u8> {
         "{pattern}" => PATTERNS,
         literal => {
             assert!(!literal.starts_with('{'), "what is {literal}?");
-            return literal.as_bytes().to_vec();
+            return argument(literal.as_bytes().to_vec());
         }
     };
     choose(rng, kind).as_bytes().to_vec()

@@ -20,6 +20,7 @@ pub mod step;
 mod connection;
 mod hashes;
 mod keys;
+mod scripts;
 mod strings;
 
 /// A group of commands.
@@ -47,6 +48,11 @@ pub const GROUPS: &[Group] = &[
         name: "keys",
         cases: keys::CASES,
         grammar: keys::GRAMMAR,
+    },
+    Group {
+        name: "scripts",
+        cases: scripts::CASES,
+        grammar: scripts::GRAMMAR,
     },
     Group {
         name: "strings",

@@ -93,6 +93,8 @@ pub enum Likeness {
     /// Integers that are not negative may differ by so much: two servers do not ask the time at
     /// the same moment.
     Close(u64),
+    /// Integers above so many may differ by so much: they are times, and others are not.
+    CloseAbove(u64, u64),
     /// The elements may be in another order.
     AnyOrder,
     /// Of the same types; the bytes and numbers may differ.
@@ -109,6 +111,7 @@ impl Likeness {
         match (word(0).as_str(), word(1).as_str()) {
             ("TTL" | "EXPIRETIME", _) => Self::Close(5),
             ("PTTL" | "PEXPIRETIME", _) => Self::Close(5_000),
+            ("EVAL" | "EVALSHA" | "EVAL_RO" | "EVALSHA_RO", _) => Self::CloseAbove(20_000, 5_000),
             ("KEYS" | "SCAN" | "HKEYS" | "HVALS" | "HGETALL" | "HSCAN", _)
             | ("PUBSUB", "CHANNELS" | "SHARDCHANNELS") => Self::AnyOrder,
             ("HRANDFIELD", _) if args.len() == 2 => Self::Shape,
@@ -126,15 +129,8 @@ impl Likeness {
         match self {
             Self::Exact => one == other,
             Self::AnyOrder => one.sorted() == other.sorted(),
-            Self::Close(by) => Self::each(one, other, &|one, other| {
-                one == other
-                    || match (one.integer(), other.integer()) {
-                        (Some(one), Some(other)) => {
-                            one >= 0 && other >= 0 && one.abs_diff(other) <= by
-                        }
-                        _ => false,
-                    }
-            }),
+            Self::Close(by) => Self::is_close(one, other, 0, by),
+            Self::CloseAbove(least, by) => Self::is_close(one, other, least, by),
             Self::Shape => Self::each(one, other, &|one, other| match (one, other) {
                 (Reply::Bulk(one, _), Reply::Bulk(other, _)) => one == other,
                 (Reply::Line(_), Reply::Line(_)) => {
@@ -143,6 +139,15 @@ impl Likeness {
                 _ => false,
             }),
         }
+    }
+
+    fn is_close(one: &Reply, other: &Reply, least: u64, by: u64) -> bool {
+        Self::each(one, other, &|one, other| {
+            let integer = |reply: &Reply| reply.integer().and_then(|n| u64::try_from(n).ok());
+            let is_close =
+                |(one, other): (u64, u64)| one.min(other) >= least && one.abs_diff(other) <= by;
+            one == other || integer(one).zip(integer(other)).is_some_and(is_close)
+        })
     }
 
     fn each(one: &Reply, other: &Reply, alike: &dyn Fn(&Reply, &Reply) -> bool) -> bool {

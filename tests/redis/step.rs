@@ -12,9 +12,13 @@
 //! @settle k                        if k expires within a second: waits until it has, on both
 //! @lapse k                         makes k expire, if it is there, and waits for it
 //! @scan MATCH a*                   SCAN until the cursor is 0; what it found is compared
+//! EVAL lua:increment 1 k 5         with the text of that script that is known
+//! EVALSHA sha:increment 1 k 5      with its SHA-1
 //! ```
 
 use std::fmt;
+
+use sha1::{Digest as _, Sha1};
 
 /// Something to do to both servers.
 #[derive(Clone, PartialEq, Eq)]
@@ -66,7 +70,7 @@ impl Step {
             None => (place, None),
         };
         let connection = connection.parse().expect("the number of a connection");
-        let mut args = split(text);
+        let mut args: Vec<_> = split(text).into_iter().map(argument).collect();
         let what = match args[0].as_slice() {
             b"@raw" => What::Raw(args.remove(1)),
             b"@read" => What::Read,
@@ -116,6 +120,24 @@ impl fmt::Display for Step {
         write!(f, "{}/{}> {directive}", self.connection, self.replies)?;
         let args: Vec<_> = args.iter().map(|arg| quoted(arg)).collect();
         f.write_str(&args.join(" "))
+    }
+}
+
+/// An argument, in the place of which a script or its SHA-1 may be named.
+pub fn argument(word: Vec<u8>) -> Vec<u8> {
+    let script = |name: &[u8]| {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/exec/redis/scripts");
+        let path = format!("{folder}/{}.lua", String::from_utf8_lossy(name));
+        std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
+    };
+    if let Some(name) = word.strip_prefix(b"lua:") {
+        script(name)
+    } else if let Some(name) = word.strip_prefix(b"sha:") {
+        let digest = Sha1::digest(script(name));
+        let digits = digest.iter().map(|byte| format!("{byte:02x}"));
+        digits.collect::<String>().into_bytes()
+    } else {
+        word
     }
 }
 

@@ -11,7 +11,7 @@ use crate::config::Limits;
 use crate::contract::Kind;
 use crate::protocol::auth::Secret;
 use crate::protocol::resp::number::parse_i64;
-use crate::protocol::resp::{Request, Writer};
+use crate::protocol::resp::{Protocol, Request, Writer};
 use crate::time::Millis;
 
 /// One command being run. It has as many arguments as its table says.
@@ -73,6 +73,13 @@ impl<'c> Call<'c> {
             shared: self.shared,
             backend: self.backend,
         }
+    }
+
+    /// The same for a request that a script makes, with its reply in RESP2 apart.
+    pub(super) fn within<'s>(&'s mut self, args: Request<'s>, out: &'s mut Vec<u8>) -> Call<'s> {
+        let mut call = self.with(args);
+        call.reply = Writer::new(out, Protocol::Resp2);
+        call
     }
 
     /// Runs a command. If it fails, the error takes the place of what it has written.

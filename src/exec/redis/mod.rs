@@ -10,6 +10,7 @@
 //! | `expiry` | deadlines as arguments |
 //! | `aside` | copies of entries on their way |
 //! | `fields` | a hash as the bytes of one value |
+//! | `scripts` | scripts that are known, and what they do |
 //! | `channels` | who is subscribed to what |
 //! | `strings`, `connection`, … | the commands, a group each |
 //!
@@ -44,6 +45,9 @@
 //! - A hash is one value, so `--max-value` bounds it as a whole, its fields are always in the order in
 //!   which they came, and `HSCAN` gives all at once. The reply of `HRANDFIELD` is bounded as that of
 //!   `KEYS` is.
+//! - There is no Lua. Scripts that are known (`scripts::known`) do what their texts say, however they
+//!   are written; others are an error, by `SCRIPT LOAD` too. Lua's own errors in them, such as of a
+//!   missing argument, may name another line. A thousand texts are remembered.
 //! - `OBJECT ENCODING` goes by the value alone (in Redis also by how it came about), `OBJECT IDLETIME`
 //!   is 0, `MEMORY USAGE` is an estimate, `TIME` has whole milliseconds.
 
@@ -73,6 +77,7 @@ mod object;
 mod profile;
 mod pubsub;
 mod ranges;
+mod scripts;
 mod session;
 mod shared;
 mod strings;

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use super::channels::{Channels, Scope};
 use super::profile::{Message, Profile};
+use super::scripts::Scripts;
 use crate::config::{KeyspaceEvents, Limits};
 use crate::exec::Origin;
 use crate::protocol::resp::Args;
@@ -28,6 +29,7 @@ pub struct Shared {
     /// Which changes of keys are told.
     pub(super) events: KeyspaceEvents,
     pub(super) channels: Channels,
+    pub(super) scripts: Scripts,
     /// Requests that were run, for `INFO`.
     pub(super) served: u64,
     /// Connections there were, for `INFO`.
@@ -46,6 +48,7 @@ impl Shared {
             random: fastrand::Rng::with_seed(now.as_unix()),
             events,
             channels: Channels::new(limits.hard_cap()),
+            scripts: Scripts::default(),
             served: 0,
             received: 0,
             last_client: 0,

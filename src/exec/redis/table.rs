@@ -3,7 +3,7 @@
 use super::call::Call;
 use super::fault::{Done, Fault, quoted};
 use super::{client, commands, config, connection, hashes, hello, info, pubsub, transaction};
-use super::{counters, keys, many, object, ranges, strings, ttl, walk};
+use super::{counters, keys, many, object, ranges, scripts, strings, ttl, walk};
 use crate::protocol::resp::Request;
 
 /// A command.
@@ -187,6 +187,8 @@ const FAST_GROW: &[Flag] = &[Write, DenyOom, Fast];
 const BEFORE_AUTH: &[Flag] = &[NoScript, Loading, Stale, Fast, NoAuth];
 const TRANSACTION: &[Flag] = &[NoScript, Loading, Stale, Fast, NotQueued];
 const SUBSCRIPTION: &[Flag] = &[PubSub, NoScript, Loading, Stale, Subscribed];
+const SCRIPTING: &[Flag] = &[NoScript, Stale];
+const SCRIPTING_RO: &[Flag] = &[ReadOnly, NoScript, Stale];
 const PUBLICATION: &[Flag] = &[PubSub, Loading, Stale, Fast];
 
 /// All of them.
@@ -214,6 +216,16 @@ pub(super) static COMMANDS: &[Command] = &[
         &[Loading, Stale, Fast],
         Keys::NONE,
         connection::echo,
+    ),
+    command("eval", -3, SCRIPTING, Keys::NONE, scripts::eval),
+    command("eval_ro", -3, SCRIPTING_RO, Keys::NONE, scripts::eval_ro),
+    command("evalsha", -3, SCRIPTING, Keys::NONE, scripts::evalsha),
+    command(
+        "evalsha_ro",
+        -3,
+        SCRIPTING_RO,
+        Keys::NONE,
+        scripts::evalsha_ro,
     ),
     command(
         "exec",
@@ -339,6 +351,7 @@ pub(super) static COMMANDS: &[Command] = &[
         hello::reset,
     ),
     command("scan", -2, READ, Keys::NONE, walk::scan),
+    family("script", scripts::SUBS),
     command(
         "select",
         2,

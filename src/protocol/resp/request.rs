@@ -117,6 +117,21 @@ impl Args {
         }
     }
 
+    /// The request with these arguments, which came over no wire.
+    pub(crate) fn fill<'a>(&'a mut self, arguments: &[impl AsRef<[u8]>]) -> Request<'a> {
+        self.clear();
+        for argument in arguments {
+            let start = self.unquoted.len();
+            self.unquoted.extend_from_slice(argument.as_ref());
+            self.ranges.push(start..self.unquoted.len());
+        }
+        Request {
+            text: &self.unquoted,
+            ranges: &self.ranges,
+            wire_len: 0,
+        }
+    }
+
     #[cfg(test)]
     pub(super) fn heap_bytes(&self) -> usize {
         self.ranges.capacity() * size_of::<Range<usize>>() + self.unquoted.capacity()

@@ -1,0 +1,5 @@
+local count = redis.call('incr', KEYS[1])
+if count == 1 then
+  redis.call('pexpire', KEYS[1], ARGV[1])
+end
+return count
