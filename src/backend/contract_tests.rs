@@ -176,6 +176,30 @@ fn a_walk_meets_what_stays_exactly_once_and_ends_while_others_write() {
 }
 
 #[test]
+fn any_number_is_a_place_in_a_walk() {
+    for mut store in both() {
+        for n in 0..100u8 {
+            put(&mut *store, NOW, &[n], Deadline::Never);
+        }
+        let places = (0..64).map(|shift| u64::MAX << shift);
+        for place in places.chain((0..64).map(|shift| u64::MAX >> shift)) {
+            let (mut seen, mut next) = (Vec::new(), Some(Cursor(place)));
+            while let Some(cursor) = next {
+                let visit = &mut |key: &[u8], _: EntryRef<'_>| {
+                    seen.push(key.to_vec());
+                    Walk::Pause
+                };
+                next = store.all(NOW, cursor, visit).unwrap();
+            }
+            let count = seen.len();
+            seen.sort();
+            seen.dedup();
+            assert!(seen.len() == count && count <= 100, "from {place}");
+        }
+    }
+}
+
+#[test]
 fn clear_is_at_once_and_frees_in_steps() {
     for mut store in both() {
         let store = store.as_mut();

@@ -166,6 +166,8 @@ pub trait Backend: Send {
     ///
     /// An entry that is there from the start of a walk to its end is visited at least once, and
     /// only once unless it is written meanwhile. A walk ends, however much is written meanwhile.
+    /// Any number is a position: one that no walk has given is some place, from where what lies
+    /// behind it is visited.
     fn all(
         &mut self,
         _now: Millis,

@@ -54,6 +54,11 @@ impl<'c> Call<'c> {
         self.shared.changed(self.session.database, event, key);
     }
 
+    /// The same in another database.
+    pub(super) fn changed_in(&mut self, database: u8, event: &'static str, key: &[u8]) {
+        self.shared.changed(database, event, key);
+    }
+
     /// The same for another request, in the protocol that the session has by then.
     pub(super) fn with<'s>(&'s mut self, args: Request<'s>) -> Call<'s> {
         let mut reply = self.reply.reborrow();

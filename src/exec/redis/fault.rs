@@ -9,6 +9,12 @@ use crate::protocol::message::Failure;
 /// What a command returns: its reply is written, or it failed.
 pub(super) type Done = Result<(), Fault>;
 
+/// An argument as an error repeats it: like C, Redis takes a zero byte for its end.
+pub(super) fn quoted(arg: &[u8]) -> Cow<'_, str> {
+    let text = arg.split(|byte| *byte == 0).next().unwrap_or_default();
+    String::from_utf8_lossy(text)
+}
+
 /// Why a command was not done: the text of the error reply, without the dash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Fault(pub(super) Cow<'static, str>);
@@ -18,6 +24,11 @@ impl Fault {
     pub(super) const NOT_AN_INTEGER: Self = Self::of("ERR value is not an integer or out of range");
     pub(super) const WRONG_TYPE: Self =
         Self::of("WRONGTYPE Operation against a key holding the wrong kind of value");
+    pub(super) const STRING_TOO_LONG: Self =
+        Self::of("ERR string exceeds maximum allowed size (proto-max-bulk-len)");
+    /// The reply would have no bound but the number of keys.
+    pub(super) const TOO_MUCH: Self =
+        Self::of("ERR the reply would be too large; ask for less at a time");
     pub(super) const NO_AUTH: Self = Self::of("NOAUTH Authentication required.");
 
     /// This text.

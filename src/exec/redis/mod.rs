@@ -8,6 +8,7 @@
 //! | `table` | the commands: names, numbers of arguments, functions |
 //! | `fault` | the errors, in Redis's words |
 //! | `expiry` | deadlines as arguments |
+//! | `aside` | copies of entries on their way |
 //! | `channels` | who is subscribed to what |
 //! | `strings`, `connection`, … | the commands, a group each |
 //!
@@ -28,31 +29,54 @@
 //! - Bounds of our own, with errors of our own: on what a transaction queues, on watched keys, on
 //!   subscriptions, on names of clients.
 //! - `SET … IFSEQ n` and `GETSEQ` are ours: compare-and-set by the number of the write.
+//! - `DBSIZE` counts live keys only. Redis counts what has expired until it is removed.
+//! - `KEYS` walks all keys in one go and holds the loop meanwhile, as in Redis; use `SCAN`. Its reply
+//!   and that of `MGET` are bounded ([`Limits::hard_cap`](crate::config::Limits::hard_cap)): beyond
+//!   that they are an error.
+//! - A `COUNT` of `SCAN` above 10,000 is 10,000.
+//! - Keys and values are bounded (`--max-key`, `--max-value`), and a deadline after the year 10889
+//!   is one of that time.
+//! - Where memory is full, commands that write to several keys change nothing: `MSET` and `MSETNX`
+//!   take back what they have written, which gives it the number of a new write; `RENAME` and `COPY`
+//!   write the new key first, so `RENAME` needs room for both a moment long, and may be refused.
+//! - `OBJECT ENCODING` goes by the value alone (in Redis also by how it came about), `OBJECT IDLETIME`
+//!   is 0, `MEMORY USAGE` is an estimate, `TIME` has whole milliseconds.
 
 #![allow(
     clippy::unnecessary_wraps,
     reason = "commands are of one type, whether or not they can fail"
 )]
 
+mod aside;
 mod call;
 mod channels;
 mod client;
 mod commands;
 mod config;
 mod connection;
+mod counters;
 mod expiry;
 mod fault;
 mod hello;
 mod help;
 mod info;
+mod keys;
+mod many;
+mod object;
 mod profile;
 mod pubsub;
+mod ranges;
 mod session;
 mod shared;
 mod strings;
 mod table;
 mod transaction;
+mod ttl;
+mod walk;
 
 pub(crate) use profile::Message;
 pub use session::{Host, Session, Taken};
 pub use shared::{ClientId, Shared};
+
+#[cfg(test)]
+mod tests;

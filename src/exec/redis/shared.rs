@@ -23,6 +23,8 @@ pub struct Shared {
     pub(super) pid: u32,
     /// Memory for the arguments of the request at hand.
     pub(super) args: Args,
+    /// Where `RANDOMKEY` looks.
+    pub(super) random: fastrand::Rng,
     /// Which changes of keys are told.
     pub(super) events: KeyspaceEvents,
     pub(super) channels: Channels,
@@ -41,6 +43,7 @@ impl Shared {
             started: now,
             pid,
             args: Args::default(),
+            random: fastrand::Rng::with_seed(now.as_unix()),
             events,
             channels: Channels::new(limits.hard_cap()),
             served: 0,

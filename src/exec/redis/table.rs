@@ -1,8 +1,9 @@
 //! The commands: one line each, in the order of their names.
 
 use super::call::Call;
-use super::fault::{Done, Fault};
-use super::{client, commands, config, connection, hello, info, pubsub, strings, transaction};
+use super::fault::{Done, Fault, quoted};
+use super::{client, commands, config, connection, hello, info, pubsub, transaction};
+use super::{counters, keys, many, object, ranges, strings, ttl, walk};
 use crate::protocol::resp::Request;
 
 /// A command.
@@ -57,7 +58,11 @@ pub(super) struct Keys(pub(super) i8, pub(super) i8, pub(super) i8);
 impl Keys {
     pub(super) const NONE: Self = Self(0, 0, 0);
     const ONE: Self = Self(1, 1, 1);
+    const TWO: Self = Self(1, 2, 1);
     const ALL: Self = Self(1, -1, 1);
+    const PAIRS: Self = Self(1, -1, 2);
+    /// That of a sub-command.
+    pub(super) const SECOND: Self = Self(2, 2, 1);
 }
 
 impl Command {
@@ -123,7 +128,7 @@ pub(super) fn lookup(request: &Request<'_>) -> Result<&'static Command, Missing>
 }
 
 fn unknown_sub(command: &Command, name: &[u8]) -> Fault {
-    let name = String::from_utf8_lossy(&name[..name.len().min(128)]);
+    let name = quoted(&name[..name.len().min(128)]);
     let parent = command.name.to_ascii_uppercase();
     Fault::say(format!(
         "ERR unknown subcommand '{name}'. Try {parent} HELP."
@@ -173,6 +178,12 @@ const fn family(name: &'static str, subs: &'static [Command]) -> Command {
     }
 }
 
+const READ: &[Flag] = &[ReadOnly];
+const FAST_READ: &[Flag] = &[ReadOnly, Fast];
+const WRITE: &[Flag] = &[Write];
+const FAST_WRITE: &[Flag] = &[Write, Fast];
+const GROW: &[Flag] = &[Write, DenyOom];
+const FAST_GROW: &[Flag] = &[Write, DenyOom, Fast];
 const BEFORE_AUTH: &[Flag] = &[NoScript, Loading, Stale, Fast, NoAuth];
 const TRANSACTION: &[Flag] = &[NoScript, Loading, Stale, Fast, NotQueued];
 const SUBSCRIPTION: &[Flag] = &[PubSub, NoScript, Loading, Stale, Subscribed];
@@ -180,6 +191,7 @@ const PUBLICATION: &[Flag] = &[PubSub, Loading, Stale, Fast];
 
 /// All of them.
 pub(super) static COMMANDS: &[Command] = &[
+    command("append", 3, FAST_GROW, Keys::ONE, ranges::append),
     command("auth", -2, BEFORE_AUTH, Keys::NONE, hello::auth),
     family("client", client::SUBS),
     Command {
@@ -190,6 +202,11 @@ pub(super) static COMMANDS: &[Command] = &[
         run: Run::DoOrSub(commands::all, commands::SUBS),
     },
     family("config", config::SUBS),
+    command("copy", -3, GROW, Keys::TWO, keys::copy),
+    command("dbsize", 1, FAST_READ, Keys::NONE, walk::dbsize),
+    command("decr", 2, FAST_GROW, Keys::ONE, counters::decr),
+    command("decrby", 3, FAST_GROW, Keys::ONE, counters::decrby),
+    command("del", -2, WRITE, Keys::ALL, keys::del),
     command("discard", 1, TRANSACTION, Keys::NONE, transaction::discard),
     command(
         "echo",
@@ -205,10 +222,40 @@ pub(super) static COMMANDS: &[Command] = &[
         Keys::NONE,
         transaction::exec,
     ),
-    command("get", 2, &[ReadOnly, Fast], Keys::ONE, strings::get),
+    command("exists", -2, FAST_READ, Keys::ALL, keys::exists),
+    command("expire", -3, FAST_WRITE, Keys::ONE, ttl::expire),
+    command("expireat", -3, FAST_WRITE, Keys::ONE, ttl::expireat),
+    command("expiretime", 2, FAST_READ, Keys::ONE, ttl::expiretime),
+    command("flushall", -1, WRITE, Keys::NONE, keys::flushall),
+    command("flushdb", -1, WRITE, Keys::NONE, keys::flushdb),
+    command("get", 2, FAST_READ, Keys::ONE, strings::get),
+    command("getdel", 2, FAST_WRITE, Keys::ONE, strings::getdel),
+    command("getex", -2, FAST_WRITE, Keys::ONE, strings::getex),
+    command("getrange", 4, READ, Keys::ONE, ranges::getrange),
+    command("getseq", 2, FAST_READ, Keys::ONE, strings::getseq),
+    command("getset", 3, FAST_GROW, Keys::ONE, strings::getset),
     command("hello", -1, BEFORE_AUTH, Keys::NONE, hello::hello),
+    command("incr", 2, FAST_GROW, Keys::ONE, counters::incr),
+    command("incrby", 3, FAST_GROW, Keys::ONE, counters::incrby),
+    command(
+        "incrbyfloat",
+        3,
+        FAST_GROW,
+        Keys::ONE,
+        counters::incrbyfloat,
+    ),
     command("info", -1, &[Loading, Stale], Keys::NONE, info::info),
+    command("keys", 2, READ, Keys::NONE, walk::keys),
+    family("memory", object::MEMORY),
+    command("mget", -2, FAST_READ, Keys::ALL, many::mget),
+    command("mset", -3, GROW, Keys::PAIRS, many::mset),
+    command("msetnx", -3, GROW, Keys::PAIRS, many::msetnx),
     command("multi", 1, TRANSACTION, Keys::NONE, transaction::multi),
+    family("object", object::OBJECT),
+    command("persist", 2, FAST_WRITE, Keys::ONE, ttl::persist),
+    command("pexpire", -3, FAST_WRITE, Keys::ONE, ttl::pexpire),
+    command("pexpireat", -3, FAST_WRITE, Keys::ONE, ttl::pexpireat),
+    command("pexpiretime", 2, FAST_READ, Keys::ONE, ttl::pexpiretime),
     command(
         "ping",
         -1,
@@ -216,6 +263,7 @@ pub(super) static COMMANDS: &[Command] = &[
         Keys::NONE,
         connection::ping,
     ),
+    command("psetex", 4, GROW, Keys::ONE, strings::psetex),
     command(
         "psubscribe",
         -2,
@@ -223,6 +271,7 @@ pub(super) static COMMANDS: &[Command] = &[
         Keys::NONE,
         pubsub::psubscribe,
     ),
+    command("pttl", 2, FAST_READ, Keys::ONE, ttl::pttl),
     command("publish", 3, PUBLICATION, Keys::NONE, pubsub::publish),
     family("pubsub", pubsub::SUBS),
     command(
@@ -241,6 +290,7 @@ pub(super) static COMMANDS: &[Command] = &[
         Keys::NONE,
         connection::quit,
     ),
+    command("randomkey", 1, READ, Keys::NONE, walk::randomkey),
     command(
         "readonly",
         1,
@@ -255,6 +305,8 @@ pub(super) static COMMANDS: &[Command] = &[
         Keys::NONE,
         connection::readonly,
     ),
+    command("rename", 3, WRITE, Keys::TWO, keys::rename),
+    command("renamenx", 3, FAST_WRITE, Keys::TWO, keys::renamenx),
     command(
         "reset",
         1,
@@ -264,6 +316,7 @@ pub(super) static COMMANDS: &[Command] = &[
         Keys::NONE,
         hello::reset,
     ),
+    command("scan", -2, READ, Keys::NONE, walk::scan),
     command(
         "select",
         2,
@@ -271,7 +324,10 @@ pub(super) static COMMANDS: &[Command] = &[
         Keys::NONE,
         connection::select,
     ),
-    command("set", -3, &[Write, DenyOom], Keys::ONE, strings::set),
+    command("set", -3, GROW, Keys::ONE, strings::set),
+    command("setex", 4, GROW, Keys::ONE, strings::setex),
+    command("setnx", 3, FAST_GROW, Keys::ONE, strings::setnx),
+    command("setrange", 4, GROW, Keys::ONE, ranges::setrange),
     command("spublish", 3, PUBLICATION, Keys::ONE, pubsub::spublish),
     command(
         "ssubscribe",
@@ -280,7 +336,9 @@ pub(super) static COMMANDS: &[Command] = &[
         Keys::ALL,
         pubsub::ssubscribe,
     ),
+    command("strlen", 2, FAST_READ, Keys::ONE, ranges::strlen),
     command("subscribe", -2, SUBSCRIPTION, Keys::NONE, pubsub::subscribe),
+    command("substr", 4, READ, Keys::ONE, ranges::getrange),
     command(
         "sunsubscribe",
         -1,
@@ -288,6 +346,11 @@ pub(super) static COMMANDS: &[Command] = &[
         Keys::ALL,
         pubsub::sunsubscribe,
     ),
+    command("time", 1, &[Loading, Stale, Fast], Keys::NONE, object::time),
+    command("touch", -2, FAST_READ, Keys::ALL, keys::exists),
+    command("ttl", 2, FAST_READ, Keys::ONE, ttl::ttl),
+    command("type", 2, FAST_READ, Keys::ONE, keys::kind),
+    command("unlink", -2, FAST_WRITE, Keys::ALL, keys::del),
     command(
         "unsubscribe",
         -1,
