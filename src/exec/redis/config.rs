@@ -40,19 +40,28 @@ static PARAMETERS: &[Parameter] = &[
 
 /// `CONFIG GET pattern [pattern …]`
 fn get(call: &mut Call<'_>) -> Done {
-    let patterns: Vec<_> = call.args_from(2).map(<[u8]>::to_ascii_lowercase).collect();
-    let is_wanted = |(name, _): &&Parameter| {
-        let mut patterns = patterns.iter();
-        patterns.any(|pattern| glob::matches(pattern, name.as_bytes()))
-    };
-    let found: Vec<_> = PARAMETERS.iter().filter(is_wanted).collect();
+    let found: Vec<_> = PARAMETERS
+        .iter()
+        .filter_map(|(name, value)| Some((wanted(call, name)?, value)))
+        .collect();
     call.reply.map(found.len());
     for (name, value) in found {
         let value = value(call);
-        call.reply.bulk(name.as_bytes());
+        call.reply.bulk(name);
         call.reply.bulk(value.as_bytes());
     }
     Ok(())
+}
+
+/// The name of a parameter that is asked for: as it was asked for, if not by a pattern.
+fn wanted<'c>(call: &Call<'c>, name: &'static str) -> Option<&'c [u8]> {
+    let mut patterns = call.args_from(2);
+    let asked = patterns.find(|asked| {
+        let pattern = asked.to_ascii_lowercase();
+        glob::matches(&pattern, name.as_bytes())
+    })?;
+    let is_pattern = asked.iter().any(|byte| b"[*?".contains(byte));
+    Some(if is_pattern { name.as_bytes() } else { asked })
 }
 
 /// `CONFIG SET name value [name value …]`
