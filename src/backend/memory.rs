@@ -157,6 +157,11 @@ impl MemoryBackend {
         self
     }
 
+    /// As [`max_memory`](Self::max_memory), later on.
+    pub(super) fn set_max_memory(&mut self, bytes: u64) {
+        self.engine.set_bound(bytes);
+    }
+
     /// What happens to writes at the bound. By default they are refused with
     /// [`BackendError::OutOfMemory`]; reads and removals go on, and what is written anew in about
     /// the same size has room. Otherwise entries that were not used lately are evicted.

@@ -4,6 +4,7 @@
 //! owned by one thread at a time and called synchronously; it is told the time and never asks for
 //! it. Whoever calls it decides about sharing: see [`SharedBackend`].
 
+pub(crate) mod databases;
 mod memory;
 #[cfg(test)]
 mod model;
@@ -150,9 +151,15 @@ pub trait Backend: Send {
     }
 
     /// The database with this number, below 16, of the [sixteen](Capabilities::DATABASES) where
-    /// it has them. It is the one with number 0 itself.
+    /// it has them; it is the one with number 0 itself. `None` where there is no such database and
+    /// none can be made.
     fn database(&mut self, _number: u8) -> Option<&mut dyn Backend> {
         None
+    }
+
+    /// Whether the database with this number is there, and may have entries.
+    fn has_database(&self, number: u8) -> bool {
+        number == 0
     }
 
     /// Moves the deadline of a live entry and nothing else; its version stays. Whether there was

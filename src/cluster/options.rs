@@ -5,10 +5,11 @@
 
 use std::env;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::backend::databases::{Databases, Existing};
 use crate::backend::{Backend, MemoryBackend};
 use crate::config::{KeyspaceEvents, Limits, Memory, Standalone, Syncing};
 use crate::error::{Error, Result};
@@ -41,6 +42,33 @@ enum Kind {
     Memory,
     File(PathBuf, Syncing),
     Made(Arc<dyn Fn() -> Result<Box<dyn Backend>> + Send + Sync>),
+}
+
+impl Kind {
+    /// The database with a number: in a file `PATH` those from 1 on are in `PATH.1` and so on.
+    fn database(
+        &self,
+        role: Role,
+        number: u8,
+        existing: Existing,
+    ) -> Result<Option<MemoryBackend>> {
+        Ok(match self {
+            Self::File(path, syncing) => {
+                let mut path = path.clone().into_os_string();
+                if number > 0 {
+                    path.push(format!(".{number}"));
+                }
+                if existing == Existing::Only && !Path::new(&path).exists() {
+                    return Ok(None);
+                }
+                let now = SystemClock::new().now();
+                Some(MemoryBackend::open(path, *syncing, now)?)
+            }
+            _ if existing == Existing::Only => None,
+            Self::Memory if role == Role::Master => Some(MemoryBackend::shared()),
+            Self::Memory | Self::Made(_) => Some(MemoryBackend::new()),
+        })
+    }
 }
 
 impl Source {
@@ -89,16 +117,14 @@ impl Source {
 
     /// For a master or, without `Role::Master`, for a process alone.
     pub(crate) fn make(&self, role: Role) -> Result<Box<dyn Backend>> {
-        let backend = match &self.kind {
-            Kind::Memory if role == Role::Master => MemoryBackend::shared(),
-            Kind::Memory => MemoryBackend::new(),
-            Kind::File(path, syncing) => {
-                MemoryBackend::open(path, *syncing, SystemClock::new().now())?
-            }
+        let kind = match &self.kind {
             Kind::Made(make) => return make(),
+            kind => kind.clone(),
         };
-        let bounded = backend.max_memory(self.memory.max);
-        Ok(Box::new(bounded.when_full(self.memory.when_full)))
+        let databases = Databases::open(self.memory, move |number, existing| {
+            kind.database(role, number, existing)
+        })?;
+        Ok(Box::new(databases))
     }
 }
 

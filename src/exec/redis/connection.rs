@@ -53,7 +53,13 @@ pub(super) fn select(call: &mut Call<'_>) -> Done {
     let number = parse_i64(call.arg(1)).ok_or(Fault::of("ERR invalid DB index"))?;
     let number = u8::try_from(number).ok();
     let number = number.filter(|number| *number < databases(call));
-    call.session.database = number.ok_or(Fault::of("ERR DB index is out of range"))?;
+    let number = number.ok_or(Fault::of("ERR DB index is out of range"))?;
+    if number > 0 && call.backend.database(number).is_none() {
+        return Err(Fault::of(
+            "ERR the store cannot make this database; its log says why",
+        ));
+    }
+    call.session.database = number;
     call.reply.simple("OK");
     Ok(())
 }

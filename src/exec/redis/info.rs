@@ -133,6 +133,9 @@ fn stats(call: &mut Call<'_>, text: &mut String) {
 /// The deadlines are not counted by database.
 fn keyspace(call: &mut Call<'_>, text: &mut String) {
     for number in 0..databases(call) {
+        if !call.backend.has_database(number) {
+            continue;
+        }
         let length = database(call.backend, number).length(call.now);
         match length {
             Ok(keys) if keys > 0 => {

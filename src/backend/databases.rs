@@ -1,0 +1,268 @@
+//! Sixteen memory backends in one, for the dialect that has databases.
+//!
+//! The one with number 0 is the store that every dialect sees; the others are made when they are
+//! first asked for, of the same kind. They share the bound on memory: each may take what the
+//! others leave.
+
+use std::fmt;
+
+use super::{
+    Backend, BackendError, Cursor, Deadline, EntryRef, MemoryBackend, MemoryUse, SetOutcome,
+    Upkeep, Visitor,
+};
+use crate::config::Memory;
+use crate::contract::{Capabilities, Condition, Kind};
+use crate::error::Error;
+use crate::time::Millis;
+
+/// How many there are.
+pub(crate) const COUNT: u8 = 16;
+
+/// Makes the database with a number, or says that it does not exist.
+type Make = dyn Fn(u8, Existing) -> Result<Option<MemoryBackend>, Error> + Send;
+
+/// Whether a database is wanted in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Existing {
+    /// Only what a file has already.
+    Only,
+    /// Otherwise an empty one.
+    OrNew,
+}
+
+/// All databases of a master.
+pub(crate) struct Databases {
+    first: MemoryBackend,
+    /// Those from 1 on.
+    others: [Option<Box<MemoryBackend>>; COUNT as usize - 1],
+    make: Box<Make>,
+    memory: Memory,
+}
+
+impl Databases {
+    /// Opens the first, and those that exist already.
+    ///
+    /// # Errors
+    /// What `make` returns.
+    pub(crate) fn open(
+        memory: Memory,
+        make: impl Fn(u8, Existing) -> Result<Option<MemoryBackend>, Error> + Send + 'static,
+    ) -> Result<Self, Error> {
+        let first = make(0, Existing::OrNew)?;
+        let mut databases = Self {
+            first: bounded(first.expect("an empty one at the least"), memory),
+            others: Default::default(),
+            make: Box::new(make),
+            memory,
+        };
+        for number in 1..COUNT {
+            if let Some(made) = (databases.make)(number, Existing::Only)? {
+                databases.put(number, made);
+            }
+        }
+        Ok(databases)
+    }
+
+    fn put(&mut self, number: u8, made: MemoryBackend) {
+        let place = &mut self.others[usize::from(number) - 1];
+        *place = Some(Box::new(bounded(made, self.memory)));
+    }
+
+    fn has_others(&self) -> bool {
+        self.others.iter().any(Option::is_some)
+    }
+
+    fn each(&self) -> impl Iterator<Item = &MemoryBackend> {
+        std::iter::once(&self.first).chain(self.others.iter().flatten().map(|one| &**one))
+    }
+
+    fn each_mut(&mut self) -> impl Iterator<Item = &mut MemoryBackend> {
+        let others = self.others.iter_mut().flatten().map(|one| &mut **one);
+        std::iter::once(&mut self.first).chain(others)
+    }
+
+    /// Lets the first take what the others leave.
+    fn bound_first(&mut self) {
+        if let Some(max) = self.memory.max.filter(|_| self.has_others()) {
+            let taken: u64 = self.each().skip(1).map(MemoryBackend::memory).sum();
+            self.first.set_max_memory(max.saturating_sub(taken));
+        }
+    }
+}
+
+fn bounded(backend: MemoryBackend, memory: Memory) -> MemoryBackend {
+    backend.max_memory(memory.max).when_full(memory.when_full)
+}
+
+impl Backend for Databases {
+    fn capabilities(&self) -> Capabilities {
+        self.first.capabilities().with(Capabilities::DATABASES)
+    }
+
+    fn get(&mut self, now: Millis, key: &[u8]) -> Result<Option<EntryRef<'_>>, BackendError> {
+        self.first.get(now, key)
+    }
+
+    fn set(
+        &mut self,
+        now: Millis,
+        key: &[u8],
+        value: &[u8],
+        deadline: Deadline,
+        condition: Condition,
+    ) -> Result<SetOutcome, BackendError> {
+        self.set_kind(now, key, (Kind::Bytes, value), deadline, condition)
+    }
+
+    fn set_kind(
+        &mut self,
+        now: Millis,
+        key: &[u8],
+        value: (Kind, &[u8]),
+        deadline: Deadline,
+        condition: Condition,
+    ) -> Result<SetOutcome, BackendError> {
+        self.bound_first();
+        self.first.set_kind(now, key, value, deadline, condition)
+    }
+
+    fn has_database(&self, number: u8) -> bool {
+        match number.checked_sub(1) {
+            None => true,
+            Some(other) => self
+                .others
+                .get(usize::from(other))
+                .is_some_and(Option::is_some),
+        }
+    }
+
+    fn database(&mut self, number: u8) -> Option<&mut dyn Backend> {
+        if number == 0 {
+            return Some(self);
+        }
+        if number >= COUNT {
+            return None;
+        }
+        if !self.has_database(number) {
+            match (self.make)(number, Existing::OrNew) {
+                Ok(made) => self.put(number, made?),
+                Err(error) => {
+                    tracing::error!(number, %error, "a database cannot be made");
+                    return None;
+                }
+            }
+        }
+        let max = self.memory.max.map(|max| {
+            let all: u64 = self.each().map(MemoryBackend::memory).sum();
+            (max, all)
+        });
+        let one = self.others[usize::from(number) - 1].as_deref_mut()?;
+        if let Some((max, all)) = max {
+            one.set_max_memory((max + one.memory()).saturating_sub(all));
+        }
+        Some(one)
+    }
+
+    fn touch(&mut self, now: Millis, key: &[u8], deadline: Deadline) -> Result<bool, BackendError> {
+        self.first.touch(now, key, deadline)
+    }
+
+    fn destroy(&mut self, now: Millis, key: &[u8]) -> Result<bool, BackendError> {
+        self.first.destroy(now, key)
+    }
+
+    fn all(
+        &mut self,
+        now: Millis,
+        cursor: Cursor,
+        visit: &mut Visitor<'_>,
+    ) -> Result<Option<Cursor>, BackendError> {
+        self.first.all(now, cursor, visit)
+    }
+
+    fn length(&mut self, now: Millis) -> Result<u64, BackendError> {
+        self.first.length(now)
+    }
+
+    fn clear(&mut self, now: Millis) -> Result<(), BackendError> {
+        self.first.clear(now)
+    }
+
+    fn memory_use(&self) -> Option<MemoryUse> {
+        let uses = self.each().filter_map(Backend::memory_use);
+        let sum = uses.fold(MemoryUse::default(), |sum, one| MemoryUse {
+            bytes: sum.bytes + one.bytes,
+            bound: self.memory.max,
+            evicted: sum.evicted + one.evicted,
+        });
+        Some(sum)
+    }
+
+    fn upkeep(&mut self, now: Millis) -> Upkeep {
+        let left = self.each_mut().map(|one| one.upkeep(now));
+        left.reduce(Upkeep::and).unwrap_or(Upkeep::Idle)
+    }
+
+    fn commit(&mut self) -> Result<(), BackendError> {
+        self.each_mut().try_for_each(Backend::commit)
+    }
+}
+
+impl fmt::Debug for Databases {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let others = self.others.iter().flatten().count();
+        let mut databases = f.debug_struct("Databases");
+        let databases = databases.field("first", &self.first);
+        databases.field("others", &others).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::WhenFull;
+
+    const NOW: Millis = Millis::from_unix(1_000);
+
+    fn databases(memory: Memory) -> Databases {
+        let make = |_, existing| Ok((existing == Existing::OrNew).then(MemoryBackend::new));
+        Databases::open(memory, make).unwrap()
+    }
+
+    fn set(store: &mut dyn Backend, n: u32) -> Result<SetOutcome, BackendError> {
+        let key = n.to_le_bytes();
+        store.set(NOW, &key, &[7; 1_000], Deadline::Never, Condition::Always)
+    }
+
+    #[test]
+    fn a_key_is_in_one_database_and_not_in_another() {
+        let mut all = databases(Memory::default());
+        assert!(all.has_database(0) && !all.has_database(3));
+        set(all.database(3).unwrap(), 1).unwrap();
+        assert!(all.has_database(3) && !all.has_database(4));
+        assert!(all.get(NOW, &1u32.to_le_bytes()).unwrap().is_none());
+        assert_eq!(all.database(3).unwrap().length(NOW).unwrap(), 1);
+        assert_eq!(all.length(NOW).unwrap(), 0);
+        assert!(all.database(16).is_none());
+        all.clear(NOW).unwrap();
+        assert_eq!(all.database(3).unwrap().length(NOW).unwrap(), 1);
+    }
+
+    #[test]
+    fn they_share_one_bound() {
+        let max = 8 << 20;
+        let memory = Memory {
+            max: Some(max),
+            when_full: WhenFull::Reject,
+        };
+        let mut all = databases(memory);
+        let fill = |store: &mut dyn Backend| (0..).take_while(|n| set(store, *n).is_ok()).count();
+        let first = fill(all.database(1).unwrap());
+        assert!(first > 3_000);
+        assert!(set(&mut all, 1).is_err(), "nothing is left");
+        all.database(1).unwrap().clear(NOW).unwrap();
+        while all.upkeep(NOW) == Upkeep::More {}
+        assert!(fill(&mut all) > first / 2);
+        assert!(all.memory_use().unwrap().bytes <= max);
+    }
+}
