@@ -8,6 +8,7 @@ use super::fault::{Done, Fault};
 use super::help;
 use super::table::Flag::{self, Admin, Loading, NoScript, Stale};
 use super::table::{Command, Keys, command};
+use crate::backend::WhenFull;
 use crate::config::KeyspaceEvents;
 use crate::protocol::resp::glob;
 
@@ -27,7 +28,7 @@ static PARAMETERS: &[Parameter] = &[
         let bound = call.backend.memory_use().and_then(|used| used.bound);
         bound.unwrap_or(0).to_string().into()
     }),
-    ("maxmemory-policy", |_| "noeviction".into()),
+    ("maxmemory-policy", |call| policy(call).into()),
     (EVENTS, |call| call.shared.events.to_string().into()),
     ("port", |_| "0".into()),
     ("proto-max-bulk-len", |call| {
@@ -37,6 +38,14 @@ static PARAMETERS: &[Parameter] = &[
     ("save", |_| "".into()),
     ("timeout", |_| "0".into()),
 ];
+
+/// What happens where memory is full, in Redis's word for it.
+pub(super) fn policy(call: &Call<'_>) -> &'static str {
+    match call.backend.memory_use().map(|used| used.when_full) {
+        Some(WhenFull::Evict) => "allkeys-lru",
+        Some(WhenFull::Reject) | None => "noeviction",
+    }
+}
 
 /// `CONFIG GET pattern [pattern …]`
 fn get(call: &mut Call<'_>) -> Done {
