@@ -36,4 +36,9 @@ pub const CASES: &[(&str, &str)] = &[
     ),
 ];
 
-pub const GRAMMAR: &[&str] = &["PING [{value}]", "ECHO {value}", "NOSUCH [{value}]*"];
+pub const GRAMMAR: &[&str] = &[
+    "PING [{value}]",
+    "ECHO {value}",
+    "SELECT (0|0|1|{int})",
+    "NOSUCH [{value}]*",
+];

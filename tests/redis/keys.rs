@@ -182,6 +182,38 @@ pub const CASES: &[(&str, &str)] = &[
         "#,
     ),
     (
+        "databases are apart",
+        r#"
+        SET a 0 EX 100
+        SELECT 1
+        GET a
+        SET b 1
+        2> EXISTS b
+        COPY b b
+        COPY b b DB 0
+        2> COPY a c DB 1
+        2> COPY a b DB 1
+        2> COPY a b DB 1 REPLACE
+        TTL b
+        KEYS *
+        DBSIZE
+        COPY b x DB 15
+        COPY b x DB 16
+        SELECT 15
+        KEYS *
+        RANDOMKEY
+        SELECT 16
+        SELECT -1
+        SELECT x
+        FLUSHDB
+        DBSIZE
+        SELECT 1
+        DBSIZE
+        2> FLUSHALL
+        DBSIZE
+        "#,
+    ),
+    (
         "all are removed",
         r#"
         SET a 1
@@ -202,7 +234,7 @@ pub const GRAMMAR: &[&str] = &[
     "(DEL|UNLINK|EXISTS|TOUCH) {any} [{any}]*",
     "TYPE {any}",
     "(RENAME|RENAMENX) {any} {any}",
-    "COPY {any} {any} [REPLACE] [DB 0|DB 99]",
+    "COPY {any} {any} [REPLACE] [DB 0|DB 1|DB {int}]",
     "(TTL|PTTL|EXPIRETIME|PEXPIRETIME|PERSIST) {any}",
     "(TTL|PTTL|EXPIRETIME|PEXPIRETIME|PERSIST) {any}",
     "(EXPIRE|PEXPIRE) {any} {time} [NX|XX|GT|LT]*",

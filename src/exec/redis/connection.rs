@@ -48,18 +48,24 @@ pub(super) fn quit(call: &mut Call<'_>) -> Done {
     Ok(())
 }
 
-/// `SELECT number`
-pub(super) fn select(call: &mut Call<'_>) -> Done {
-    let number = parse_i64(call.arg(1)).ok_or(Fault::of("ERR invalid DB index"))?;
+/// The number of a database that is there.
+pub(super) fn parse_database(call: &Call<'_>, text: &[u8]) -> Result<u8, Fault> {
+    let number = parse_i64(text).ok_or(Fault::NOT_AN_INTEGER)?;
+    if i32::try_from(number).is_err() {
+        return Err(Fault::say(format!(
+            "ERR value is out of range, value must between {} and {}",
+            i32::MIN,
+            i32::MAX
+        )));
+    }
     let number = u8::try_from(number).ok();
     let number = number.filter(|number| *number < databases(call));
-    let number = number.ok_or(Fault::of("ERR DB index is out of range"))?;
-    if number > 0 && call.backend.database(number).is_none() {
-        return Err(Fault::of(
-            "ERR the store cannot make this database; its log says why",
-        ));
-    }
-    call.session.database = number;
+    number.ok_or(Fault::of("ERR DB index is out of range"))
+}
+
+/// `SELECT number`
+pub(super) fn select(call: &mut Call<'_>) -> Done {
+    call.session.database = parse_database(call, call.arg(1))?;
     call.reply.simple("OK");
     Ok(())
 }

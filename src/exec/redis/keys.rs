@@ -4,11 +4,10 @@
 
 use super::aside::Aside;
 use super::call::{Call, database, is_word};
-use super::connection::databases;
+use super::connection::{databases, parse_database};
 use super::fault::{Done, Fault};
 use crate::contract::{Condition, Kind};
 use crate::exec::check_key;
-use crate::protocol::resp::number::parse_i64;
 
 /// `DEL key [key …]`, `UNLINK key [key …]`
 pub(super) fn del(call: &mut Call<'_>) -> Done {
@@ -95,8 +94,7 @@ pub(super) fn copy(call: &mut Call<'_>) -> Done {
         if is_word(arg, "REPLACE") {
             condition = Condition::Always;
         } else if is_word(arg, "DB") && args.len() > 0 {
-            let number = args.next().and_then(parse_i64);
-            target = number_of_database(call, number)?;
+            target = parse_database(call, args.next().unwrap_or_default())?;
         } else {
             return Err(Fault::SYNTAX);
         }
@@ -117,20 +115,6 @@ pub(super) fn copy(call: &mut Call<'_>) -> Done {
     }
     call.reply.integer(is_copied.into());
     Ok(())
-}
-
-fn number_of_database(call: &Call<'_>, number: Option<i64>) -> Result<u8, Fault> {
-    let number = number.ok_or(Fault::NOT_AN_INTEGER)?;
-    if i32::try_from(number).is_err() {
-        return Err(Fault::say(format!(
-            "ERR value is out of range, value must between {} and {}",
-            i32::MIN,
-            i32::MAX
-        )));
-    }
-    let number = u8::try_from(number).ok();
-    let number = number.filter(|number| *number < databases(call));
-    number.ok_or(Fault::of("ERR DB index is out of range"))
 }
 
 /// `FLUSHDB [ASYNC | SYNC]`
