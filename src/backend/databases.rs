@@ -272,7 +272,11 @@ mod tests {
             when_full: WhenFull::Reject,
         };
         let mut all = databases(memory);
-        let fill = |store: &mut dyn Backend| (0..).take_while(|n| set(store, *n).is_ok()).count();
+        let fill = |store: &mut dyn Backend| {
+            (0..1_000_000)
+                .take_while(|n| set(store, *n).is_ok())
+                .count()
+        };
         let first = fill(all.database(1).unwrap());
         assert!(first > 3_000);
         assert!(set(&mut all, 1).is_err(), "nothing is left");

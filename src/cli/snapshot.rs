@@ -9,7 +9,8 @@ use std::path::Path;
 use super::exit::{Exit, Failure};
 use super::output;
 use crate::cluster::{Batch, SetOptions, Store};
-use crate::contract::{Condition, Expiry};
+use crate::contract::Kind;
+use crate::contract::{Condition, Expiry, Kind};
 use crate::error::{Error, Result};
 use crate::snapshot::{Format, Reader, Record, RecordRef, Replacement, Writer};
 use crate::time::{Clock as _, SystemClock};
@@ -35,6 +36,8 @@ pub(super) fn walk(
                 value: &entry.value,
                 deadline: entry.ttl.map(|ttl| now.after(ttl)),
                 seq: entry.seq,
+                kind: Kind::Bytes,
+                database: 0,
             };
             let ttl_ms = record.deadline.map(|then| then.as_unix() - now.as_unix());
             visit(&record, ttl_ms)?;
