@@ -29,7 +29,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use address::{BindAddress, BindAddressError};
-pub use choice::{LogFormat, Restart, Standalone, Workers};
+pub use choice::{LogFormat, NodePreload, Restart, Standalone, Workers};
 pub use limits::Limits;
 pub use size::ByteSize;
 pub use sock::{Surroundings, check_name, check_sock_path};
@@ -60,6 +60,8 @@ pub struct Config {
     pub workers: Workers,
     /// The addresses of the listening sockets that the workers inherit, in the order given.
     pub bind: Vec<BindAddress>,
+    /// Whether Node programs are made to use them.
+    pub node_preload: NodePreload,
     /// Whether to be one process without master, socket and channel.
     pub standalone: Standalone,
     /// What holds the data.
@@ -89,6 +91,7 @@ impl Config {
             name,
             workers: Workers::Auto,
             bind: Vec::new(),
+            node_preload: NodePreload::Auto,
             standalone: Standalone::Auto,
             store: Store::Memory,
             secret_file: None,

@@ -6,6 +6,7 @@
 
 mod fleet;
 mod notices;
+mod preload;
 mod service;
 
 use std::io;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 pub(crate) use fleet::Command;
 use fleet::Fleet;
+pub(crate) use preload::Preload;
 use service::{Service, Session};
 
 use crate::backend::{SharedBackend, Upkeep};
