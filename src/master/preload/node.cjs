@@ -90,8 +90,10 @@ function takeOver(listeners) {
   const { _listen2: listen } = net.Server.prototype;
   // All forms of `listen` come down to this one, which Node keeps for those who wrap it.
   net.Server.prototype._listen2 = function take(host, port, type, backlog, fd, flags) {
-    watch(this);
-    const own = () => listen.call(this, host, port, type, backlog, fd, flags);
+    const own = () => {
+      listen.call(this, host, port, type, backlog, fd, flags);
+      if (this._handle) watch(this);
+    };
     const isByHandle = this._handle || typeof fd === 'number';
     if (isByHandle) {
       for (const listener of listeners) if (listener.fd === fd) listener.isTaken = true;
@@ -104,10 +106,34 @@ function takeOver(listeners) {
     if (listener.path !== undefined) this._pipeName = listener.path;
     const go = (from) => {
       listen.call(this, null, null, null, Math.max(backlog || 0, BACKLOG), from, flags);
-      if (this._handle) keepWhenClosed(this._handle, listener);
+      if (!this._handle) return;
+      keepWhenClosed(this._handle, listener);
+      if (isForCluster(this)) showPort(this._handle, port);
+      watch(this);
     };
     if (listener.isKept) return fetch(listener, this, go);
     return go(listener.fd);
+  };
+}
+
+// Whether the cluster module opens it for its workers. They take another port than the one they
+// asked for to be a failure.
+function isForCluster(server) {
+  const [connected] = server.listeners('connection');
+  return connected !== undefined && connected.name === 'fail' && hasClusterWorkers();
+}
+
+function hasClusterWorkers() {
+  return Object.keys(require('cluster').workers || {}).length > 0;
+}
+
+function showPort(handle, port) {
+  const { getsockname } = handle;
+  if (!getsockname) return;
+  handle.getsockname = function showAsked(out) {
+    const error = getsockname.call(this, out);
+    out.port = port;
+    return error;
   };
 }
 
@@ -183,14 +209,13 @@ let isEnding = false;
 let isDraining = false;
 let timer;
 
+// Called for a server whose handle is open, before it or anybody says that it listens.
 function watch(server) {
+  if (isDraining) net.Server.prototype.close.call(server);
+  if (servers.size === 0) begin(server);
+  servers.add(server);
   if (known.has(server)) return;
   known.add(server);
-  server.on('listening', () => {
-    if (isDraining) return server.close();
-    if (servers.size === 0) begin();
-    return servers.add(server);
-  });
   server.on('close', () => {
     servers.delete(server);
     if (servers.size > 0) return;
@@ -215,13 +240,13 @@ function watch(server) {
 
 let isReady = false;
 
-function begin() {
+function begin(server) {
   // In front, so that a handler that is called once is still there to be counted.
   process.prependListener('SIGTERM', terminate);
   if (isReady) return;
   isReady = true;
   subscribe();
-  announce();
+  server.once('listening', announce);
 }
 
 function subscribe() {
