@@ -2,8 +2,8 @@
 
 use nix::sys::signal::{Signal, kill};
 
-use crate::client::{Connection, get};
 use crate::common::cluster::until_started;
+use crate::common::http::{Connection, get};
 use crate::common::{folder, pid};
 use crate::{has_node, has_packages, start, until_listening};
 

@@ -1,13 +1,14 @@
 //! What a worker starts itself is nothing to us: children, threads, Node's own clusters.
 
 use std::collections::BTreeSet;
+use std::fs;
 
 use nix::sys::signal::Signal;
 
-use crate::client::get;
 use crate::common::cluster::{bound, run, until_started};
+use crate::common::http::get;
 use crate::common::{Running, folder};
-use crate::{app, has_node, start, until_listening};
+use crate::{app, common, has_node, start, until_listening};
 
 #[test]
 fn children_and_threads_listen_to_what_they_ask_for() {
@@ -29,6 +30,22 @@ fn children_and_threads_listen_to_what_they_ask_for() {
     ];
     assert_eq!(said, expected);
     assert_eq!(get(bound(&master), "/").unwrap().body, "main");
+}
+
+#[test]
+fn a_runner_of_scripts_says_that_it_cannot_pass_listeners_on() {
+    if !has_node() {
+        return;
+    }
+    let folder = folder();
+    let npm = folder.path().join("npm");
+    fs::write(&npm, "setInterval(() => {}, 1000)").unwrap();
+    let flags = "--workers 1 --bind 127.0.0.1:0";
+    let command = ["node".as_ref(), npm.as_os_str()];
+    let master = common::cluster::start(&folder.path().join("m.sock"), flags, &command);
+    master
+        .stderr()
+        .until_contains("MemstoreWarning: npm cannot pass the shared listeners on");
 }
 
 #[test]

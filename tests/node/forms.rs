@@ -6,8 +6,8 @@ use std::os::unix::net::UnixStream;
 
 use nix::sys::signal::{Signal, kill};
 
-use crate::client::get;
 use crate::common::cluster::{bound, field, start, until_started};
+use crate::common::http::get;
 use crate::common::{Running, folder, pid};
 use crate::{app, has_node, until_listening};
 

@@ -6,8 +6,8 @@ use std::process::Command;
 
 use nix::sys::signal::{Signal, kill};
 
-use crate::client::get;
 use crate::common::cluster::until_started;
+use crate::common::http::get;
 use crate::common::{folder, pid};
 use crate::{app, has_node, has_packages, start, until_listening};
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 
-use crate::client::{Connection, get};
 use crate::common::cluster::until_started;
+use crate::common::http::{Connection, get};
 use crate::common::{folder, pid};
 use crate::{has_packages, start, until_listening};
 

@@ -10,7 +10,6 @@
 #[path = "../common/mod.rs"]
 mod common;
 
-mod client;
 mod drain;
 mod family;
 mod forms;

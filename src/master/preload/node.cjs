@@ -84,6 +84,19 @@ function warnOfOwnPort(listeners, port) {
   );
 }
 
+// Those start the program in a process of its own, and Node lets nothing through to that.
+const RUNNERS = /^(npm|npx|pnpm|pnpx|yarn|yarnpkg|corepack)(-cli)?(\.[cm]?js)?$/;
+
+function warnOfRunner(listeners) {
+  const runner = path.basename(process.argv[1] || '');
+  if (!listeners.length || !RUNNERS.test(runner)) return;
+  process.emitWarning(
+    `${runner} cannot pass the shared listeners on to what it starts; ` +
+      'let memstore-cluster run the program itself, as in `-- node app.js`',
+    'MemstoreWarning',
+  );
+}
+
 // ---- listen ----
 
 function takeOver(listeners) {
@@ -333,5 +346,6 @@ if (require.main === module) {
 } else if (isMainThread) {
   forgetThisFile();
   const listeners = inherited();
+  warnOfRunner(listeners);
   if (listeners.length) takeOver(listeners);
 }

@@ -3,21 +3,21 @@
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
-use crate::common::PATIENCE;
+use super::PATIENCE;
 
-pub(crate) struct Connection {
+pub struct Connection {
     stream: BufReader<TcpStream>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Answer {
-    pub(crate) body: String,
+pub struct Answer {
+    pub body: String,
     /// Whether the server said that it closes the connection.
-    pub(crate) is_last: bool,
+    pub is_last: bool,
 }
 
 impl Connection {
-    pub(crate) fn open(address: SocketAddr) -> io::Result<Self> {
+    pub fn open(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_nodelay(true)?;
@@ -26,17 +26,17 @@ impl Connection {
         })
     }
 
-    pub(crate) fn ask(&mut self, path: &str, header: &str) -> io::Result<()> {
+    pub fn ask(&mut self, path: &str, header: &str) -> io::Result<()> {
         let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\n{header}\r\n");
         self.stream.get_mut().write_all(request.as_bytes())
     }
 
-    pub(crate) fn get(&mut self, path: &str, header: &str) -> io::Result<Answer> {
+    pub fn get(&mut self, path: &str, header: &str) -> io::Result<Answer> {
         self.ask(path, header)?;
         self.answer()
     }
 
-    pub(crate) fn head(&mut self) -> io::Result<Vec<String>> {
+    pub fn head(&mut self) -> io::Result<Vec<String>> {
         let mut lines = Vec::new();
         loop {
             let mut line = String::new();
@@ -50,7 +50,7 @@ impl Connection {
         }
     }
 
-    pub(crate) fn answer(&mut self) -> io::Result<Answer> {
+    pub fn answer(&mut self) -> io::Result<Answer> {
         let head = self.head()?;
         let header = |name: &str| head.iter().find_map(|line| line.strip_prefix(name));
         if !head
@@ -70,7 +70,7 @@ impl Connection {
     }
 
     /// Waits until the server closes the connection; what comes before is no reason to go on.
-    pub(crate) fn until_closed(&mut self) -> io::Result<Vec<u8>> {
+    pub fn until_closed(&mut self) -> io::Result<Vec<u8>> {
         let mut rest = Vec::new();
         self.stream.read_to_end(&mut rest)?;
         Ok(rest)
@@ -78,6 +78,6 @@ impl Connection {
 }
 
 /// One request on a connection of its own.
-pub(crate) fn get(address: SocketAddr, path: &str) -> io::Result<Answer> {
+pub fn get(address: SocketAddr, path: &str) -> io::Result<Answer> {
     Connection::open(address)?.get(path, "Connection: close\r\n")
 }
