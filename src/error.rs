@@ -43,9 +43,9 @@ pub enum Error {
         /// Bytes the store accepts.
         max: u64,
     },
-    /// The store is at its memory bound.
-    #[error("the store is full; reads and destroys go on, writes are refused until space is freed")]
-    OutOfMemory,
+    /// The store is at its memory bound; with what that is.
+    #[error("{0}; reads and destroys go on, writes are refused until space is freed")]
+    OutOfMemory(String),
     /// The master has too much to do to take the request.
     #[error("the master is busy; try again")]
     Busy,
@@ -112,6 +112,16 @@ pub enum Error {
     /// A typed value could not be encoded as JSON, or what is stored is not JSON of that type.
     #[error("the value is not JSON of the asked type")]
     Json(#[from] serde_json::Error),
+    /// A dump is cut short, changed since it was written, of another version, or none at all.
+    #[error("{name} is damaged or no dump: expected {expected} at byte {at}")]
+    Damaged {
+        /// The file.
+        name: String,
+        /// Where reading ended, in bytes from the start.
+        at: u64,
+        /// What should have been there, and what was found.
+        expected: String,
+    },
     /// The backend failed.
     #[error("the backend failed: {0}")]
     Backend(String),

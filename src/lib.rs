@@ -28,6 +28,7 @@
 //! |---|---|---|
 //! | [`contract`], [`time`], [`error`], [`config`] | words, time, errors, what was asked for | nothing |
 //! | [`protocol`] | bytes to requests and replies; pure | |
+//! | `snapshot` | entries in files | |
 //! | `store` | the memory backend's engine; pure but for where pages come from | |
 //! | [`backend`] | the [`Backend`](backend::Backend) trait and what holds the data | `store` |
 //! | [`exec`] | one request, one reply; pure | `protocol`, `backend` |
@@ -56,6 +57,7 @@ pub mod exec;
 mod master;
 mod net;
 pub mod protocol;
+mod snapshot;
 mod store;
 pub mod supervisor;
 mod sys;

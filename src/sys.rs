@@ -1,12 +1,20 @@
-//! What has no safe wrapper: a descriptor that was inherited by its number, and forks.
+//! What has no safe wrapper: a descriptor that was inherited by its number, forks, and memory that
+//! is mapped ([`Mapping`]).
 //!
-//! One of the two files of this crate with `unsafe` code; the other is what runs in the child
+//! One of the two modules of this crate with `unsafe` code; the other is what runs in the child
 //! between `clone` and `execve`.
 
 #![allow(
     unsafe_code,
-    reason = "descriptor numbers from the environment and pthread_atfork have no safe wrapper"
+    reason = "descriptor numbers from the environment, pthread_atfork and mapped memory have no \
+              safe wrapper"
 )]
+
+mod mapping;
+mod thread;
+
+pub(crate) use mapping::Mapping;
+pub(crate) use thread::Thread;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -76,6 +84,9 @@ mod tests {
     use super::*;
     use crate::client::testing::{self, LONG};
     use crate::client::{Broken, CallError};
+    use crate::cluster::{Options, Source};
+    use crate::config::{Standalone, Syncing};
+    use crate::error::Error;
     use crate::protocol::Request;
     use nix::sys::wait::{WaitStatus, waitpid};
     use nix::unistd::{ForkResult, fork};
@@ -121,20 +132,44 @@ mod tests {
     fn a_forked_child_is_refused_and_its_parent_goes_on() {
         let (connection, master) = testing::served();
         let ping = || connection.call(&Request::Ping, LONG, |_| Ok(()));
-        // SAFETY: the child only makes a call that is refused before it allocates or takes a
-        // lock, and ends without running anything else.
+        in_forked_child(|| matches!(ping(), Err(CallError::NotSent(Broken::Forked))));
+        ping().unwrap();
+        drop(connection);
+        master.join().unwrap();
+    }
+
+    #[test]
+    fn a_forked_child_leaves_the_file_of_its_parents_store_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store");
+        let store = Options {
+            standalone: Standalone::Always,
+            store: Source::file(&path, Syncing::EverySecond),
+            ..Options::default()
+        };
+        let store = store.create().unwrap();
+        store.set("key", "value").unwrap();
+        in_forked_child(|| matches!(store.get("key"), Err(Error::Backend(_))));
+        // Nor does it wait for threads that only its parent has.
+        let given_up = std::cell::Cell::new(Some(store.clone()));
+        in_forked_child(|| given_up.take().is_some());
+        drop(given_up);
+        assert_eq!(store.get("key").unwrap().unwrap().value, b"value");
+    }
+
+    /// `is_so` must allocate nothing much and take no lock.
+    fn in_forked_child(is_so: impl Fn() -> bool) {
+        // SAFETY: the child only makes a call that is refused at once, and ends without running
+        // anything else.
         match unsafe { fork() }.unwrap() {
             ForkResult::Child => {
-                let refused = matches!(ping(), Err(CallError::NotSent(Broken::Forked)));
+                let code = i32::from(!is_so());
                 // SAFETY: `_exit` may be called anywhere.
-                unsafe { libc::_exit(i32::from(!refused)) }
+                unsafe { libc::_exit(code) }
             }
             ForkResult::Parent { child } => {
                 assert_eq!(waitpid(child, None).unwrap(), WaitStatus::Exited(child, 0));
             }
         }
-        ping().unwrap();
-        drop(connection);
-        master.join().unwrap();
     }
 }

@@ -24,15 +24,14 @@
 //! ```
 
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use crate::backend::SharedBackend;
 use crate::client::{ConnectOptions, Connection};
 use crate::cluster::link::{Keeper, Link, Local};
 use crate::cluster::links::Links;
 use crate::cluster::options::Plan;
 use crate::cluster::serving::Serving;
-use crate::cluster::{Options, Source, Store};
+use crate::cluster::{Options, Role, Source, Store};
 use crate::error::{Error, Result};
 use crate::master::Controller;
 use crate::time::{Clock, SystemClock};
@@ -132,7 +131,7 @@ impl Builder {
     /// The system refused a thread or a descriptor, or the backend could not be made.
     pub fn start(self) -> Result<TestMaster> {
         let Self { options, clock } = self;
-        let backend: SharedBackend = Arc::new(Mutex::new(options.store.make()?));
+        let backend = options.open_backend(Role::Master, clock.as_ref())?;
         let serving = Serving::start(&options, None, Arc::clone(&backend), Arc::clone(&clock))?;
         let controller = serving.controller().clone();
         let keeper = Keeper::Thread(serving);

@@ -8,7 +8,8 @@ mod common;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -107,6 +108,68 @@ impl Backend for Fragile {
         assert!(!self.is_rotten, "on purpose");
         self.memory.upkeep(now)
     }
+}
+
+/// Counts what it has committed, and fails to from the key `fail` on.
+struct Committing {
+    memory: MemoryBackend,
+    written: u64,
+    is_failing: bool,
+    committed: Arc<AtomicU64>,
+}
+
+impl Backend for Committing {
+    fn capabilities(&self) -> Capabilities {
+        self.memory.capabilities()
+    }
+
+    fn get(&mut self, now: Millis, key: &[u8]) -> Result<Option<EntryRef<'_>>, BackendError> {
+        self.memory.get(now, key)
+    }
+
+    fn set(
+        &mut self,
+        now: Millis,
+        key: &[u8],
+        value: &[u8],
+        deadline: Deadline,
+        condition: Condition,
+    ) -> Result<SetOutcome, BackendError> {
+        self.written += 1;
+        self.is_failing |= key == b"fail";
+        self.memory.set(now, key, value, deadline, condition)
+    }
+
+    fn touch(&mut self, now: Millis, key: &[u8], at: Deadline) -> Result<bool, BackendError> {
+        self.memory.touch(now, key, at)
+    }
+
+    fn destroy(&mut self, now: Millis, key: &[u8]) -> Result<bool, BackendError> {
+        self.memory.destroy(now, key)
+    }
+
+    fn commit(&mut self) -> Result<(), BackendError> {
+        if self.is_failing {
+            return Err(BackendError::Failed("the disk is gone".to_owned()));
+        }
+        self.committed.store(self.written, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+/// A source of such, and what they have committed.
+fn committing() -> (Source, Arc<AtomicU64>) {
+    let committed = Arc::new(AtomicU64::new(0));
+    let theirs = Arc::clone(&committed);
+    let source = Source::new(move || {
+        Ok(Box::new(Committing {
+            memory: MemoryBackend::new(),
+            written: 0,
+            is_failing: false,
+            committed: Arc::clone(&theirs),
+        }))
+    });
+    (source, committed)
 }
 
 fn plain() -> Source {
@@ -255,6 +318,51 @@ fn a_master_whose_backend_panics_by_itself_hangs_nobody() {
     };
     let _next = next.create().unwrap();
     clients[0].ping().unwrap();
+}
+
+#[test]
+fn nothing_is_acknowledged_before_it_is_committed() {
+    let (source, committed) = committing();
+    let master = TestMaster::builder().store(source.clone()).start().unwrap();
+    let acknowledged = AtomicU64::new(0);
+    let work = |store: &Store| {
+        for _ in 0..300 {
+            store.set("foo", "bar").unwrap();
+            let count = acknowledged.fetch_add(1, Ordering::Relaxed) + 1;
+            assert!(committed.load(Ordering::Relaxed) >= count);
+        }
+    };
+    let (one, other) = (master.worker(0).unwrap(), master.worker(1).unwrap());
+    thread::scope(|scope| {
+        scope.spawn(|| work(&one));
+        scope.spawn(|| work(&other));
+        work(master.store());
+    });
+    drop(master);
+    acknowledged.store(0, Ordering::Relaxed);
+    work(&standalone(source));
+}
+
+#[test]
+fn a_master_that_cannot_commit_ends_and_acknowledges_nothing() {
+    let folder = folder();
+    let sock = folder.path().join("s");
+    let master = Options {
+        serve: true,
+        sock: Some(sock.clone()),
+        store: committing().0,
+        ..Options::default()
+    }
+    .create()
+    .unwrap();
+    let client = connect(&sock).with_timeout(Duration::from_millis(500));
+    client.set("foo", "bar").unwrap();
+    let error = client.set("fail", "").unwrap_err();
+    assert!(matches!(error, Error::OutcomeUnknown { .. }), "{error:?}");
+    let error = client.get("foo").unwrap_err();
+    assert!(matches!(error, Error::Unreachable { .. }), "{error:?}");
+    let error = master.set("foo", "bar").unwrap_err();
+    assert!(error.to_string().contains("the disk is gone"), "{error}");
 }
 
 #[test]

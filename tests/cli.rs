@@ -49,7 +49,7 @@ fn run(arguments: &[&str]) -> Ended {
     end(&mut program(arguments))
 }
 
-const VERBS: [&str; 13] = [
+const VERBS: [&str; 15] = [
     "run",
     "serve",
     "get",
@@ -60,6 +60,8 @@ const VERBS: [&str; 13] = [
     "length",
     "clear",
     "ping",
+    "dump",
+    "load",
     "config",
     "completions",
     "man",

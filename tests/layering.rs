@@ -19,6 +19,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("sys", &[]),
     ("protocol", &[]),
     ("store", &[]),
+    ("snapshot", &[]),
     ("backend", &["store"]),
     ("exec", &["protocol", "backend"]),
     ("net", &["protocol"]),
@@ -40,6 +41,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "supervisor",
             "client",
             "master",
+            "snapshot",
         ],
     ),
     (
@@ -58,6 +60,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "client",
             "master",
             "cluster",
+            "snapshot",
         ],
     ),
     ("main", &["cli"]),

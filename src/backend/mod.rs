@@ -9,12 +9,15 @@ mod memory;
 mod model;
 #[cfg(test)]
 mod simulator;
+mod syncing;
 
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex};
 
 pub use memory::MemoryBackend;
 
+use crate::config::ByteSize;
+pub use crate::config::WhenFull;
 use crate::contract::{Capabilities, Condition, Seq};
 use crate::time::Millis;
 
@@ -80,6 +83,29 @@ pub enum Upkeep {
     Idle,
 }
 
+impl Upkeep {
+    /// What two kinds of work left to do.
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::More, _) | (_, Self::More) => Self::More,
+            (Self::Until(one), Self::Until(other)) => Self::Until(one.min(other)),
+            (Self::Idle, one) | (one, Self::Idle) => one,
+        }
+    }
+}
+
+/// The memory that a backend's data takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct MemoryUse {
+    /// Bytes of everything that grows with the data.
+    pub bytes: u64,
+    /// Bytes that it may take; `None`: as many as there are.
+    pub bound: Option<u64>,
+    /// Entries that were evicted so far to stay within the bound.
+    pub evicted: u64,
+}
+
 /// What holds the data of a store.
 ///
 /// An entry past its deadline is never visible, whether or not it has been removed. No call may
@@ -136,9 +162,24 @@ pub trait Backend: Send {
         Err(BackendError::Unsupported("clear"))
     }
 
+    /// The memory its data takes, where it is kept in this process's memory and counted.
+    fn memory_use(&self) -> Option<MemoryUse> {
+        None
+    }
+
     /// Does a bounded step of background work: removes what has expired, frees what was cleared.
     fn upkeep(&mut self, _now: Millis) -> Upkeep {
         Upkeep::Idle
+    }
+
+    /// Makes what was written as lasting as was asked for; only then is it acknowledged. Called
+    /// once for all requests of a turn of the master's loop, whether or not they wrote. It may take
+    /// as long as the disk does.
+    ///
+    /// # Errors
+    /// It is not to be relied on any more: the master ends without acknowledging anything.
+    fn commit(&mut self) -> Result<(), BackendError> {
+        Ok(())
     }
 }
 
@@ -149,9 +190,15 @@ pub enum BackendError {
     /// It has no such operation.
     #[error("{0} is not supported by the store's backend")]
     Unsupported(&'static str),
-    /// It is at its memory bound.
-    #[error("the store is full")]
-    OutOfMemory,
+    /// It is at its memory bound, or where it has none, the system has no more.
+    #[error("the store is full{}", .bound.map_or_else(
+        || ": the system has no more memory".to_owned(),
+        |bound| format!(" (--max-memory {bound})"),
+    ))]
+    OutOfMemory {
+        /// The bound.
+        bound: Option<ByteSize>,
+    },
     /// It has too much to do.
     #[error("the backend is busy")]
     Busy,

@@ -2,8 +2,10 @@
 //! every step.
 //!
 //! Each seed has its own habits: how large values are, how long entries live, how far time leaps,
-//! whether memory is bounded. `MEMSTORE_SIM_SEED=7` replays one seed and says what it does,
-//! `MEMSTORE_SIM_SEED=0..5000` runs so many.
+//! whether memory is bounded and what happens then. The model is told which entries were evicted;
+//! there may be no others than the store says, and only where that is the policy.
+//! `MEMSTORE_SIM_SEED=7` replays one seed and says what it does, `MEMSTORE_SIM_SEED=0..5000` runs
+//! so many.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -19,6 +21,8 @@ const SEEDS: Range<u64> = 0..200;
 const STEPS: usize = 200;
 /// The bound where there is one: the empty store and some slabs.
 const BOUND: u64 = 3 << 20;
+/// More than a slab of any class takes, with all that belongs to it.
+const SLAB: u64 = 5 << 18;
 
 /// The same seed has to give the same history, so the hash has no random key here.
 fn empty_store() -> MemoryBackend {
@@ -32,7 +36,8 @@ struct Habits {
     /// Lifetimes and leaps of time likewise, in milliseconds.
     ttl_bits: u32,
     leap_bits: u32,
-    is_bounded: bool,
+    /// What happens at the bound, where there is one.
+    bounded: Option<WhenFull>,
     removals: u32,
 }
 
@@ -43,7 +48,11 @@ impl Habits {
             value_bits: rng.choice([4, 9, 13, 17, 20]).expect("a choice"),
             ttl_bits: rng.choice([5, 12, 16, 24, 33, 50]).expect("a choice"),
             leap_bits: rng.choice([4, 10, 15, 22, 34]).expect("a choice"),
-            is_bounded: rng.u8(..3) == 0,
+            bounded: match rng.u8(..4) {
+                0 => Some(WhenFull::Reject),
+                1 => Some(WhenFull::Evict),
+                _ => None,
+            },
             removals: rng.u32(1..4),
         }
     }
@@ -79,7 +88,9 @@ impl World {
     fn new(seed: u64, is_told: bool) -> Self {
         let mut rng = Rng::with_seed(seed);
         let habits = Habits::of(&mut rng);
-        let store = empty_store().max_memory(habits.is_bounded.then_some(BOUND));
+        let store = empty_store()
+            .max_memory(habits.bounded.map(|_| BOUND))
+            .when_full(habits.bounded.unwrap_or_default());
         Self {
             habits,
             now: Millis::from_unix(rng.u64(1..1 << 41)),
@@ -132,6 +143,9 @@ impl World {
                 if let Upkeep::Until(at) = left {
                     assert!(at > self.now, "work that was due is left");
                 }
+                if left != Upkeep::More {
+                    self.store.check_compact();
+                }
             }
             17..=18 => self.walk_on(),
             19 if self.rng.u8(..4) == 0 => {
@@ -165,13 +179,16 @@ impl World {
             },
             _ => (Condition::Always, Condition::Always),
         };
+        let before = self.store.memory_use().unwrap();
         let done = self.store.set(self.now, &key, &value, deadline, ours);
         self.tell(|| {
             format!("set {key:?} to {len} bytes until {deadline:?} if {ours:?}: {done:?}")
         });
         let done = match done {
             Ok(done) => done,
-            Err(BackendError::OutOfMemory) if self.habits.is_bounded => return,
+            Err(BackendError::OutOfMemory { .. }) => {
+                return self.refused(&key, value.len(), before);
+            }
             Err(error) => panic!("{error}"),
         };
         if let Some(walk) = &mut self.walk {
@@ -193,6 +210,35 @@ impl World {
             }
             other => panic!("{other:?}"),
         }
+        let evicted = self.store.memory_use().unwrap().evicted - before.evicted;
+        if evicted > 0 {
+            assert_eq!(self.habits.bounded, Some(WhenFull::Evict));
+            assert!(before.bytes + SLAB + len > BOUND, "{before:?} before {len}");
+            self.tell(|| format!("{evicted} evicted"));
+            assert_eq!(self.tell_the_model(), evicted);
+        }
+    }
+
+    /// A write was refused, and rightly.
+    fn refused(&mut self, key: &[u8], len: usize, before: MemoryUse) {
+        assert_eq!(self.store.memory_use().unwrap().evicted, before.evicted);
+        if let Some(old) = self.model.get(self.now, key).unwrap() {
+            assert!(len > old.value.len(), "{len} bytes fit into the old slot");
+        }
+        match self.habits.bounded.expect("there is a bound") {
+            WhenFull::Reject => assert!(before.bytes + SLAB + len as u64 > BOUND),
+            WhenFull::Evict => assert!(len as u64 + SLAB > BOUND, "{len} bytes would fit"),
+        }
+    }
+
+    /// Removes from the model what is not in the store; how many live entries these are.
+    fn tell_the_model(&mut self) -> u64 {
+        let mut missing = live_keys(&mut self.model, self.now);
+        missing.retain(|key| self.store.get(self.now, key).unwrap().is_none());
+        for key in &missing {
+            self.model.destroy(self.now, key).unwrap();
+        }
+        missing.len() as u64
     }
 
     fn touch(&mut self) {
@@ -261,6 +307,7 @@ impl World {
     fn finish(&mut self) {
         self.now = self.now.after_ms(1 << 40);
         while self.store.upkeep(self.now) == Upkeep::More {}
+        self.store.check_compact();
         self.compare();
         self.store.clear(self.now).unwrap();
         while self.store.upkeep(self.now) == Upkeep::More {}

@@ -17,6 +17,7 @@ use crate::config::merge::Flags;
 use crate::config::settings::{Purpose, SETTINGS, Setting, Shape};
 use crate::config::{Invalid, duration};
 use crate::contract::{Condition, Expiry, Seq};
+use crate::snapshot::Format;
 
 use super::help;
 
@@ -41,6 +42,10 @@ pub(crate) enum Action {
     Serve,
     /// Ask a master.
     Ask(Request),
+    /// Write all entries of a master's store to a file; `None` is standard output.
+    Dump(Format, Option<PathBuf>),
+    /// Write the entries of such a file, or of standard input, to a master's store.
+    Load(Option<PathBuf>, Condition),
     /// Look at the configuration.
     Config(What),
     /// Write a completion script.
@@ -143,6 +148,24 @@ enum Verb {
     Clear,
     /// Ask whether the master answers
     Ping,
+    /// Write all entries to a file, with their deadlines, to be loaded again
+    #[command(long_about = help::DUMP)]
+    Dump {
+        /// How they are written
+        #[arg(long, value_enum, value_name = "FORMAT", default_value = "binary")]
+        format: Format,
+        /// The file; without it, or as -, standard output
+        file: Option<PathBuf>,
+    },
+    /// Write the entries of a dump to the store
+    #[command(long_about = help::LOAD)]
+    Load {
+        /// Leave entries as they are that are there already
+        #[arg(long)]
+        if_absent: bool,
+        /// The file; without it, or as -, standard input
+        file: Option<PathBuf>,
+    },
     /// Check the configuration, or show it
     #[command(long_about = help::CONFIG)]
     Config {
@@ -330,6 +353,11 @@ fn after(ttl: Duration) -> Expiry {
     Expiry::AfterMs(u64::try_from(ms).unwrap_or(u64::MAX))
 }
 
+/// A file that is not one of the standard streams.
+fn named(file: Option<PathBuf>) -> Option<PathBuf> {
+    file.filter(|file| file.as_os_str() != "-")
+}
+
 impl Verb {
     fn action(self) -> Action {
         let bytes = OsString::into_vec;
@@ -338,6 +366,15 @@ impl Verb {
             Self::Serve => return Action::Serve,
             Self::Config { show: true } => return Action::Config(What::Show),
             Self::Config { show: false } => return Action::Config(What::Check),
+            Self::Dump { format, file } => return Action::Dump(format, named(file)),
+            Self::Load { file, if_absent } => {
+                let condition = if if_absent {
+                    Condition::IfAbsent
+                } else {
+                    Condition::Always
+                };
+                return Action::Load(named(file), condition);
+            }
             Self::Completions { shell } => return Action::Completions(shell),
             Self::Man { directory } => return Action::Man(directory),
             Self::Get { key } => Request::Get { key: bytes(key) },

@@ -91,6 +91,22 @@ fn lists_are_given_again_and_again_and_single_values_once() {
 }
 
 #[test]
+fn a_dump_names_a_file_or_a_standard_stream() {
+    let dump = |format, file: Option<&str>| Action::Dump(format, file.map(PathBuf::from));
+    assert_eq!(action(&["dump"]), dump(Format::Binary, None));
+    assert_eq!(action(&["dump", "-"]), dump(Format::Binary, None));
+    assert_eq!(
+        action(&["dump", "--format", "jsonl", "./-"]),
+        dump(Format::Jsonl, Some("./-"))
+    );
+    assert_eq!(action(&["load"]), Action::Load(None, Condition::Always));
+    assert_eq!(
+        action(&["load", "x", "--if-absent"]),
+        Action::Load(Some("x".into()), Condition::IfAbsent)
+    );
+}
+
+#[test]
 fn a_set_says_until_when_and_on_which_condition() {
     assert_eq!(set(&[]), (Expiry::Never, Condition::Always));
     assert_eq!(

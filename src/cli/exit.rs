@@ -17,9 +17,12 @@ pub(crate) enum Exit {
     Failed,
     /// The arguments make no sense.
     Usage,
-    /// No master answers (`EX_UNAVAILABLE` of `sysexits.h`).
+    /// A dump is damaged (`EX_DATAERR` of `sysexits.h`).
+    Data,
+    /// No master answers (`EX_UNAVAILABLE`).
     Unavailable,
-    /// The environment or the configuration file makes no sense (`EX_CONFIG`).
+    /// The environment or the configuration file makes no sense, or a file that was named cannot
+    /// be used (`EX_CONFIG`).
     Config,
     /// The command is there and cannot be executed, as the shell says it.
     NotExecutable,
@@ -29,10 +32,11 @@ pub(crate) enum Exit {
 
 impl Exit {
     /// All, in the order of their codes.
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Ok,
         Self::Failed,
         Self::Usage,
+        Self::Data,
         Self::Unavailable,
         Self::Config,
         Self::NotExecutable,
@@ -45,6 +49,7 @@ impl Exit {
             Self::Ok => 0,
             Self::Failed => 1,
             Self::Usage => 2,
+            Self::Data => 65,
             Self::Unavailable => 69,
             Self::Config => 78,
             Self::NotExecutable => 126,
@@ -64,8 +69,12 @@ impl Exit {
             Self::Ok => "done; also where the reader of the output has gone away",
             Self::Failed => "not done: no such entry, a condition that did not hold, an error",
             Self::Usage => "the arguments make no sense",
+            Self::Data => "a dump is damaged, cut short, or none",
             Self::Unavailable => "no master answers",
-            Self::Config => "the environment or the configuration file makes no sense",
+            Self::Config => {
+                "the environment or the configuration file makes no sense, or a file that is named \
+                 there cannot be used"
+            }
             Self::NotExecutable => "the command of run cannot be executed",
             Self::NotFound => "the command of run was not found",
         }
@@ -151,6 +160,7 @@ fn of_error(error: &Error) -> Exit {
             Exit::Unavailable
         }
         Error::Config(_) => Exit::Config,
+        Error::Damaged { .. } => Exit::Data,
         Error::Spawn { source, .. } => match source.raw_os_error() {
             Some(libc::ENOENT) => Exit::NotFound,
             Some(libc::EACCES | libc::ENOEXEC | libc::EISDIR | libc::ELIBBAD) => {

@@ -22,6 +22,24 @@ The workers share the listening sockets that --bind opens, reach the store throu
 inherit, and are started again when they end. SIGTERM, SIGINT and SIGQUIT stop them gracefully \
 and then the master; a second SIGINT stops at once. When the master dies, so do its workers.";
 
+/// What `dump` does.
+pub(super) const DUMP: &str = "\
+Write all entries to a file, with their deadlines, to be loaded again.
+
+The master goes on serving: it is asked for a page at a time. What is in the store from the start \
+to the end is in the dump; what is written meanwhile may be in it as it was before or after. A \
+file is replaced when all of it is written, and readable by its owner only. The binary format \
+has checksums, so that damage is noticed; jsonl has a JSON object per line, as all prints them.";
+
+/// What `load` does.
+pub(super) const LOAD: &str = "\
+Write the entries of a dump to the store.
+
+Reads both formats of dump. Entries that are past their deadline are skipped; others keep theirs. \
+Entries that are there already are replaced, and those that are not in the dump stay. Stops where \
+the dump is damaged, with code 65, and where the store is full; what was loaded before stays, and \
+loading again does no harm.";
+
 /// What `config` does.
 pub(super) const CONFIG: &str = "\
 Check the configuration, or show it.
@@ -156,6 +174,24 @@ A lock that at most one process gets, and that nobody can forget to free:
             "\
 Another half hour:
   memstore-cluster touch session:7 --ttl 30m
+"
+        }
+        "dump" => {
+            "\
+Every night, into a file that is replaced when the new one is whole:
+  memstore-cluster dump /var/backups/sessions.dump
+
+What is in the store, for jq:
+  memstore-cluster dump --format jsonl | jq -r 'select(.expires_at_ms == null) | .key'
+"
+        }
+        "load" => {
+            "\
+From one master to another:
+  memstore-cluster dump --sock a.sock | memstore-cluster load --sock b.sock
+
+What is missing, and nothing that is newer:
+  memstore-cluster load --if-absent /var/backups/sessions.dump
 "
         }
         "config" => {

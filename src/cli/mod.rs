@@ -15,12 +15,13 @@ mod output;
 mod run;
 mod serve;
 mod show;
+mod snapshot;
 
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::cluster::{self, Options, Source};
+use crate::cluster::{self, Options, Source, Store};
 use crate::config::merge::{Environment, Merged};
 use crate::config::settings::Purpose;
 use crate::config::{self, Config};
@@ -60,17 +61,38 @@ fn dispatch(
     match &typed.action {
         Action::Run(command) => run::run(&begin(load(Purpose::Run)?), command),
         Action::Serve => serve::serve(&begin(load(Purpose::Serve)?)),
-        Action::Ask(request) => {
-            let config = load(Purpose::Client)?.config;
-            logging::start(&config);
-            let client = config.client();
-            let client = client.expect("the merge refuses a client without a socket");
-            commands::ask(&client, request, &mut output::stdout())
+        Action::Ask(request) => commands::ask(
+            &client(load(Purpose::Client)?)?,
+            request,
+            &mut output::stdout(),
+        ),
+        Action::Dump(format, file) => {
+            snapshot::dump(&client(load(Purpose::Client)?)?, *format, file.as_deref())
         }
+        Action::Load(file, condition) => snapshot::load(
+            &client(load(Purpose::Client)?)?,
+            file.as_deref(),
+            *condition,
+        ),
         Action::Config(what) => show::run(*what, &load(Purpose::Show)?),
         Action::Completions(shell) => manual::completions(*shell),
         Action::Man(directory) => manual::pages(directory.as_deref()),
     }
+}
+
+/// The store of the master that is to be asked.
+fn client(merged: Merged) -> Result<Store, Error> {
+    let config = merged.config;
+    logging::start(&config);
+    let client = config.client();
+    let client = client.expect("the merge refuses a client without a socket");
+    let options = Options {
+        sock: Some(client.sock),
+        secret: read_secret(client.secret_file.as_deref())?,
+        timeout: client.timeout,
+        ..Options::default()
+    };
+    options.connect_now()
 }
 
 /// Whether it is the help or the version that the parser has to tell.
@@ -89,9 +111,13 @@ fn master_options(config: &Config) -> Result<Options, Error> {
     Ok(Options {
         name: config.name.clone(),
         sock: config.sock.clone(),
-        store: match config.store {
+        store: match &config.store {
             config::Store::Memory => Source::memory(),
-        },
+            config::Store::File(path) => Source::file(path, config.sync.unwrap_or_default()),
+        }
+        .within(config.memory),
+        load_on_start: config.load_on_start.clone(),
+        dump_on_exit: config.dump_on_exit.clone(),
         secret: read_secret(config.secret_file.as_deref())?,
         allow_uids: config.allow_uids.clone(),
         limits: config.limits.clone(),

@@ -17,10 +17,15 @@ pub(crate) fn stdout() -> BufWriter<StdoutLock<'static>> {
 /// Says why something was not done.
 pub(crate) fn tell(failure: &Failure) {
     for sentence in sentences(failure) {
-        // One write, so that the lines of several processes do not mix.
-        let line = format!("memstore-cluster: {sentence}\n");
-        let _ = io::stderr().write_all(line.as_bytes());
+        say(&sentence);
     }
+}
+
+/// Says something that is not the output that was asked for.
+pub(crate) fn say(sentence: &str) {
+    // One write, so that the lines of several processes do not mix.
+    let line = format!("memstore-cluster: {sentence}\n");
+    let _ = io::stderr().write_all(line.as_bytes());
 }
 
 fn sentences(failure: &Failure) -> Vec<String> {

@@ -9,7 +9,7 @@ use super::exit::{Exit, Failure};
 use super::master_options;
 use crate::cluster::Store;
 use crate::cluster::launch::{self, Launch};
-use crate::config::{Config, Standalone, Workers};
+use crate::config::{self, Config, Standalone, Workers};
 use crate::error::{Error, Result};
 use crate::supervisor::cpus;
 use crate::supervisor::spawn::{self, EnvChange};
@@ -20,6 +20,14 @@ pub(crate) fn run(config: &Config, command: &[OsString]) -> Result<Exit, Failure
         .split_first()
         .expect("the parser refuses no command");
     if is_alone(config) {
+        if config.store != config::Store::Memory {
+            let words = format!(
+                "nobody would keep the store {}: standalone, the command has its store in itself; \
+                 leave out --standalone or --store",
+                config.store
+            );
+            return Err(Error::Config(words).into());
+        }
         match become_command(config, program, args)? {}
     }
     let workers = match config.workers {
@@ -52,12 +60,19 @@ fn secret_for_workers(config: &Config) -> Result<Vec<EnvChange>> {
 }
 
 /// Standalone where that was asked for, or where one core has nothing to share. A number of
-/// workers is a wish for a master, also on one core.
+/// workers is a wish for a master, also on one core, and so is a file for the store or a dump: the
+/// command's own store would know nothing of it.
 fn is_alone(config: &Config) -> bool {
     match config.standalone {
         Standalone::Always => true,
         Standalone::Never => false,
-        Standalone::Auto => config.workers == Workers::Auto && cpus::available().count == 1,
+        Standalone::Auto => {
+            let wants_master = config.workers != Workers::Auto
+                || config.store != config::Store::Memory
+                || config.load_on_start.is_some()
+                || config.dump_on_exit.is_some();
+            !wants_master && cpus::available().count == 1
+        }
     }
 }
 

@@ -119,7 +119,7 @@ pub(crate) fn refusal(
         (ErrorCode::KeyTooLong, Some(key), _) => key_too_long(key, bounds),
         (ErrorCode::TooLarge, _, Some(value)) => value_too_large(value, bounds),
         (ErrorCode::Unsupported | ErrorCode::UnknownOp, ..) => Error::Unsupported { operation },
-        (ErrorCode::OutOfMemory, ..) => Error::OutOfMemory,
+        (ErrorCode::OutOfMemory, ..) => Error::OutOfMemory(message),
         (ErrorCode::Busy, ..) => Error::Busy,
         (ErrorCode::AuthRequired, ..) => {
             Error::Authentication("the master asks for it first".into())

@@ -12,14 +12,13 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::link::{Keeper, Link, Local};
-use super::options::Options;
+use super::options::{Options, Role};
 use super::serving::Serving;
-use crate::backend::SharedBackend;
 use crate::client::{ConnectOptions, Connection};
 use crate::error::{Error, Result};
 use crate::net::{Mastership, PlaceError};
@@ -103,8 +102,8 @@ fn try_connect(
 }
 
 fn start(options: &Options, mastership: &Mastership) -> Result<Link> {
-    let backend: SharedBackend = Arc::new(Mutex::new(options.store.make()?));
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let backend = options.open_backend(Role::Master, clock.as_ref())?;
     let (shared, time) = (Arc::clone(&backend), Arc::clone(&clock));
     let serving = Serving::start(options, Some(mastership), shared, time)?;
     let keeper = Keeper::Thread(serving);

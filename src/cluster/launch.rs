@@ -4,16 +4,16 @@ use std::ffi::OsString;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::dumps::LastDump;
 use super::inherited::Listener as StdListener;
 use super::link::{Keeper, Link, Local};
 use super::links::Links;
-use super::options::{Options, Plan};
+use super::options::{Options, Plan, Role};
 use super::store::Store;
-use crate::backend::SharedBackend;
 use crate::config::{BindAddress, NodePreload, Supervision};
 use crate::error::{Error, Result};
 use crate::master::{Command, Master, Preload, Setup, Signals, Workers};
@@ -56,11 +56,12 @@ impl Launch {
         let slots = self.slots()?;
         // Before anything is opened: a second master must not disturb the first.
         let mastership = self.sock.as_deref().map(Mastership::acquire).transpose()?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let backend = self.options.open_backend(Role::Master, clock.as_ref())?;
         let listeners = open_listeners(&self.addresses)?;
         let bind = |mastership| PathSocket::bind(mastership, &self.options.allow_uids);
+        let last = LastDump::of(&self.options, &backend, &clock);
         let socket = mastership.as_ref().map(bind).transpose()?;
-        let backend: SharedBackend = Arc::new(Mutex::new(self.options.store.make()?));
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let config = SupervisorConfig {
             slots,
             rules: self.supervision,
@@ -93,9 +94,11 @@ impl Launch {
             let links = Links::new(self.options, Plan::Serve, link);
             prepare(&Store::new(Arc::new(links), timeout))?;
         }
-        master
-            .run()
-            .map_err(Error::io("go on with the master's loop"))
+        let ended = master.run();
+        // Still under the mastership: whoever comes next must not load what was there before.
+        let dumped = last.map_or(Ok(()), |last| last.write());
+        let reason = ended.map_err(Error::io("go on with the master's loop"))?;
+        dumped.map(|()| reason)
     }
 
     fn slots(&self) -> Result<u16> {

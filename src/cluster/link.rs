@@ -1,9 +1,10 @@
 //! What is behind a handle: a backend in this process, or a connection to the master's.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use super::options::Options;
+use super::dumps::LastDump;
+use super::options::{Options, Role};
 use super::serving::Serving;
 use crate::backend::SharedBackend;
 use crate::client::{self, Connection};
@@ -12,6 +13,7 @@ use crate::contract::Capabilities;
 use crate::error::{Error, Result};
 use crate::exec;
 use crate::protocol::{Reply, Request};
+use crate::sys;
 use crate::time::{Clock, SystemClock};
 
 /// One way to the store.
@@ -29,12 +31,14 @@ pub(crate) struct Local {
     limits: Limits,
     pub(super) capabilities: Capabilities,
     pub(super) keeper: Keeper,
+    /// The process whose backend it is; `None` where a forked child has one of its own.
+    forks: Option<u32>,
 }
 
 /// Who looks after a backend in this process: removes what has expired, frees what was cleared.
 pub(crate) enum Keeper {
-    /// Whoever calls: every call does a step.
-    Caller,
+    /// Whoever calls: every call does a step, and the last handle's end the dump.
+    Caller(Option<LastDump>),
     /// A master on a thread of its own, which ends with the link.
     Thread(#[allow(dead_code, reason = "it is held for its end")] Serving),
     /// The master that this process is.
@@ -58,14 +62,21 @@ impl Local {
             limits: limits.clone(),
             capabilities,
             keeper,
+            forks: Some(sys::forks()),
         }
     }
 
     /// A backend that nobody else uses.
     pub(crate) fn standalone(options: &Options) -> Result<Self> {
-        let backend = Arc::new(Mutex::new(options.store.make()?));
-        let clock = Arc::new(SystemClock::new());
-        Ok(Self::new(backend, clock, &options.limits, Keeper::Caller))
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let backend = options.open_backend(Role::Standalone, clock.as_ref())?;
+        let last = LastDump::of(options, &backend, &clock);
+        let keeper = Keeper::Caller(last);
+        let mut local = Self::new(backend, clock, &options.limits, keeper);
+        if options.store.is_copied_by_fork() {
+            local.forks = None;
+        }
+        Ok(local)
     }
 
     /// Asks one thing and reads the reply.
@@ -74,12 +85,15 @@ impl Local {
         request: &Request<'_>,
         read: impl FnOnce(Reply<'_>) -> Result<R>,
     ) -> Result<R> {
+        if self.forks.is_some_and(|forks| forks != sys::forks()) {
+            return Err(forked());
+        }
         let mut backend = self.backend.lock().map_err(|_| poisoned())?;
         let now = self.clock.now();
-        if matches!(self.keeper, Keeper::Caller) {
+        if matches!(self.keeper, Keeper::Caller(_)) {
             backend.upkeep(now);
         }
-        match exec::execute(backend.as_mut(), now, &self.limits, request) {
+        let result = match exec::execute(backend.as_mut(), now, &self.limits, request) {
             Reply::Error(failure) => Err(client::refusal(
                 failure,
                 request,
@@ -87,8 +101,24 @@ impl Local {
                 Duration::ZERO,
             )),
             reply => read(reply),
+        };
+        let committed = backend.commit();
+        committed.map_err(|error| Error::Backend(error.to_string()))?;
+        result
+    }
+}
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        if let Keeper::Caller(Some(last)) = &self.keeper {
+            // Nobody is left to be told; it is in the log.
+            let _ = last.write();
         }
     }
+}
+
+fn forked() -> Error {
+    Error::Backend("it belongs to the process from which this one was forked".to_owned())
 }
 
 fn poisoned() -> Error {

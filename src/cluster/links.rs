@@ -39,7 +39,7 @@ impl Links {
         match &*self.current() {
             Link::Remote(_) => Role::Worker,
             Link::Local(Local {
-                keeper: Keeper::Caller,
+                keeper: Keeper::Caller(_),
                 ..
             }) => Role::Standalone,
             Link::Local(_) => Role::Master,

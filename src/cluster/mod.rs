@@ -3,11 +3,13 @@
 //! [`Options::create`] gives a [`Store`]; [`Cluster`] starts the calling program again as its
 //! workers. From the outside in: `store`, `entry` and `batch` are the handle, `create` comes by
 //! one, [`links`] is what it goes through and how a lost master is replaced, `election` is who
-//! becomes the master, [`link`] and `serving` are what is behind. `run` and [`launch`] are
+//! becomes the master, [`dumps`] what
+//! is kept beyond the process, [`link`] and `serving` are what is behind. `run` and [`launch`] are
 //! masters with workers.
 
 mod batch;
 mod create;
+pub(crate) mod dumps;
 mod election;
 mod entry;
 mod inherited;

@@ -10,11 +10,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::backend::{Backend, MemoryBackend};
-use crate::config::{Limits, Standalone};
+use crate::config::{Limits, Memory, Standalone, Syncing};
 use crate::error::{Error, Result};
 use crate::net;
 use crate::protocol::auth::Secret;
 use crate::supervisor::cpus;
+use crate::time::{Clock, SystemClock};
 
 /// What a process is to its store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -30,21 +31,74 @@ pub enum Role {
 
 /// Makes the backend of a store, when a process finds that it is the one to hold it.
 #[derive(Clone)]
-pub struct Source(Arc<dyn Fn() -> Result<Box<dyn Backend>> + Send + Sync>);
+pub struct Source {
+    kind: Kind,
+    memory: Memory,
+}
+
+#[derive(Clone)]
+enum Kind {
+    Memory,
+    File(PathBuf, Syncing),
+    Made(Arc<dyn Fn() -> Result<Box<dyn Backend>> + Send + Sync>),
+}
 
 impl Source {
-    /// Entries in the memory of the process ([`MemoryBackend`]).
+    /// Entries in memory ([`MemoryBackend`]); a master's has a descriptor
+    /// ([`MemoryBackend::shared`]).
     pub fn memory() -> Self {
-        Self::new(|| Ok(Box::new(MemoryBackend::new())))
+        Self::of(Kind::Memory)
+    }
+
+    /// Entries in the memory of a file ([`MemoryBackend::open`]), which outlives the process.
+    pub fn file(path: impl Into<PathBuf>, syncing: Syncing) -> Self {
+        Self::of(Kind::File(path.into(), syncing))
     }
 
     /// Whatever `make` makes.
     pub fn new(make: impl Fn() -> Result<Box<dyn Backend>> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(make))
+        Self::of(Kind::Made(Arc::new(make)))
     }
 
-    pub(crate) fn make(&self) -> Result<Box<dyn Backend>> {
-        (self.0)()
+    fn of(kind: Kind) -> Self {
+        Self {
+            kind,
+            memory: Memory::default(),
+        }
+    }
+
+    /// No more memory than this; not for what [`new`](Self::new) makes.
+    ///
+    /// ```
+    /// use memstore_cluster::config::{Memory, WhenFull};
+    /// use memstore_cluster::{Options, Source};
+    ///
+    /// let memory = Memory { max: Some(64 << 20), when_full: WhenFull::Evict };
+    /// let options = Options { store: Source::memory().within(memory), ..Options::default() };
+    /// ```
+    #[must_use]
+    pub fn within(mut self, memory: Memory) -> Self {
+        self.memory = memory;
+        self
+    }
+
+    /// Whether a forked child has what is made for itself.
+    pub(crate) fn is_copied_by_fork(&self) -> bool {
+        !matches!(self.kind, Kind::File(..))
+    }
+
+    /// For a master or, without `Role::Master`, for a process alone.
+    pub(crate) fn make(&self, role: Role) -> Result<Box<dyn Backend>> {
+        let backend = match &self.kind {
+            Kind::Memory if role == Role::Master => MemoryBackend::shared(),
+            Kind::Memory => MemoryBackend::new(),
+            Kind::File(path, syncing) => {
+                MemoryBackend::open(path, *syncing, SystemClock::new().now())?
+            }
+            Kind::Made(make) => return make(),
+        };
+        let bounded = backend.max_memory(self.memory.max);
+        Ok(Box::new(bounded.when_full(self.memory.when_full)))
     }
 }
 
@@ -56,7 +110,11 @@ impl Default for Source {
 
 impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Source(…)")
+        match &self.kind {
+            Kind::Memory => f.write_str("memory"),
+            Kind::File(path, syncing) => f.debug_tuple("file").field(path).field(syncing).finish(),
+            Kind::Made(_) => f.write_str("…"),
+        }
     }
 }
 
@@ -91,6 +149,16 @@ pub struct Options {
     pub sock: Option<PathBuf>,
     /// What holds the data where this process is the one to hold it.
     pub store: Source,
+    /// Where this process is the one to hold the store and that is empty: fill it with what this
+    /// dump has, before anybody is served. A file that is missing is none yet; one that is damaged
+    /// is an error ([`Error::Damaged`]), and is left as it is.
+    pub load_on_start: Option<PathBuf>,
+    /// Where this process is the one to hold the store: write all entries to this file when the
+    /// last worker has ended and the last client was served, or here, where the last handle is
+    /// dropped. The file is replaced as a whole or, if that fails, stays as it is; a handle has
+    /// nobody to tell then and logs it. A process that is killed, or calls `std::process::exit`
+    /// with a handle left, writes nothing.
+    pub dump_on_exit: Option<PathBuf>,
     /// Be the master.
     pub serve: bool,
     /// Be a client.
@@ -115,6 +183,8 @@ impl Default for Options {
             name: "default".to_owned(),
             sock: None,
             store: Source::default(),
+            load_on_start: None,
+            dump_on_exit: None,
             serve: false,
             connect: false,
             standalone: Standalone::default(),

@@ -3,6 +3,7 @@
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 
+use super::dumps::LastDump;
 use super::options::Options;
 use crate::backend::SharedBackend;
 use crate::error::{Error, Result};
@@ -10,8 +11,8 @@ use crate::master::{Controller, Master, Setup, Signals};
 use crate::net::{Mastership, PathSocket};
 use crate::time::Clock;
 
-/// Ends the master when dropped: what was received is answered, the socket is removed, the
-/// mastership given up.
+/// Ends the master when dropped: what was received is answered, the socket is removed, the last
+/// dump written, the mastership given up.
 pub(crate) struct Serving {
     controller: Controller,
     thread: Option<JoinHandle<()>>,
@@ -27,6 +28,7 @@ impl Serving {
     ) -> Result<Self> {
         let bind = |mastership| PathSocket::bind(mastership, &options.allow_uids);
         let socket = mastership.map(bind).transpose()?;
+        let last = LastDump::of(options, &backend, &clock);
         let setup = Setup {
             backend,
             clock,
@@ -37,6 +39,8 @@ impl Serving {
             workers: None,
             signals: Signals::Theirs,
         };
+        // Whoever comes next must not load what was there before the dump.
+        let mastership = mastership.cloned();
         let (told, heard) = mpsc::channel();
         // A master stays on the thread that made it.
         let run = move || match Master::new(setup) {
@@ -45,6 +49,11 @@ impl Serving {
                 if let (true, Err(error)) = (is_heard, master.run()) {
                     tracing::error!(%error, "the master's loop failed");
                 }
+                if let Some(last) = last {
+                    // Nobody is left to be told; it is in the log.
+                    let _ = last.write();
+                }
+                drop(mastership);
             }
             // Whoever waits for the answer has gone only if this thread was not started.
             Err(error) => drop(told.send(Err(error))),

@@ -187,6 +187,12 @@ impl Store {
         self.links.capabilities()
     }
 
+    /// A page of [`all`](Self::all) from `cursor` on, zero at the start, and where the next one
+    /// begins, zero after the last.
+    pub(crate) fn page(&self, cursor: u64) -> Result<(u64, Vec<Item>)> {
+        self.call(&Request::All { cursor, limit: 0 }, read_page)
+    }
+
     fn call<R>(
         &self,
         request: &Request<'_>,
@@ -214,8 +220,7 @@ impl Iterator for All<'_> {
                 return Some(Ok(item));
             }
             let cursor = self.cursor.take()?;
-            let request = Request::All { cursor, limit: 0 };
-            match self.store.call(&request, read_page) {
+            match self.store.page(cursor) {
                 Ok((next, items)) => {
                     self.cursor = (next != 0).then_some(next);
                     self.page = items.into_iter();
@@ -226,7 +231,7 @@ impl Iterator for All<'_> {
     }
 }
 
-type Item = (Vec<u8>, Entry);
+pub(crate) type Item = (Vec<u8>, Entry);
 
 /// The entries of a page, and where the next starts; zero after the last.
 fn read_page(reply: Reply<'_>) -> Result<(u64, Vec<Item>)> {

@@ -70,6 +70,21 @@ pub enum NodePreload {
 
 words!(NodePreload { Auto = "auto", Never = "never" });
 
+/// When the writes to a store in a file are taken to the disk. Whatever is chosen, they survive
+/// the death of the master; this is about a loss of power.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Syncing {
+    /// When the system likes.
+    Never,
+    /// Once a second, by a thread: what was written in the last second or two may be lost.
+    #[default]
+    EverySecond,
+    /// Before they are acknowledged, for all requests of a turn of the master's loop at once.
+    Always,
+}
+
+words!(Syncing { Never = "never", EverySecond = "1s", Always = "always" });
+
 /// How log events are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LogFormat {
@@ -81,6 +96,18 @@ pub enum LogFormat {
 }
 
 words!(LogFormat { Text = "text", Json = "json" });
+
+/// What happens to a write for which the memory bound leaves no room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WhenFull {
+    /// It is refused: what is stored stays.
+    #[default]
+    Reject,
+    /// Entries that were not used lately go.
+    Evict,
+}
+
+words!(WhenFull { Reject = "reject", Evict = "evict" });
 
 /// How many workers to keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

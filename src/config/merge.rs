@@ -11,7 +11,9 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use super::file::File;
 use super::origin::{Origin, Problem};
 use super::settings::{self, Purpose, SETTINGS, Setting, Shape};
-use super::{BindAddress, Config, Surroundings, check_sock_path, duration};
+use super::{
+    BindAddress, Config, Standalone, Store, Surroundings, WhenFull, check_sock_path, duration,
+};
 
 /// The variables of a process.
 pub(crate) type Environment = BTreeMap<OsString, OsString>;
@@ -19,8 +21,9 @@ pub(crate) type Environment = BTreeMap<OsString, OsString>;
 /// The flags that were given, by key, each with its values.
 pub(crate) type Flags = BTreeMap<&'static str, Vec<OsString>>;
 
-/// Settings whose variables a master also gives to its workers, to tell them about itself.
-const TOLD_TO_WORKERS: [&str; 2] = ["workers", "sock"];
+/// Settings whose variables are about the master where a worker has them: some tell it about that
+/// master, and no cluster inside may write to the outer one's dump.
+const TOLD_TO_WORKERS: [&str; 4] = ["workers", "sock", "load-on-start", "dump-on-exit"];
 /// The variable that says that this process is such a worker.
 const ROLE: &str = "MEMSTORE_ROLE";
 
@@ -176,11 +179,31 @@ fn check_together(purpose: Purpose, merged: &Merged, problems: &mut Vec<Problem>
         ),
         None => {}
     }
+    if config.sync.is_some() && config.store == Store::Memory {
+        let reason = "there is nothing to sync in memory; name a file, with --store memory:PATH";
+        problem("sync", reason.into());
+    }
     if let Some(address) = BindAddress::repeated(&config.bind) {
         problem(
             "bind",
             format!("{address} is given twice, and only one socket can listen there"),
         );
+    }
+    if config.memory.when_full == WhenFull::Evict && config.memory.max.is_none() {
+        let reason = "evicts at a bound, and there is none; give one with --max-memory";
+        problem("max-memory-policy", reason.into());
+    }
+    let kept = [
+        (&config.load_on_start, "load-on-start"),
+        (&config.dump_on_exit, "dump-on-exit"),
+    ];
+    for (_, key) in kept.iter().filter(|(path, _)| path.is_some()) {
+        if config.standalone == Standalone::Always {
+            problem(
+                key,
+                "standalone, the store is the command's own, and so are its dumps".into(),
+            );
+        }
     }
     let supervision = &config.supervision;
     if supervision.backoff_max < supervision.backoff_min {

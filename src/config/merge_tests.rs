@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::*;
-use crate::config::{Restart, Workers};
+use crate::config::{Restart, Syncing, Workers};
 
 /// One set of sources, to be changed by a test.
 #[derive(Clone)]
@@ -99,9 +99,18 @@ fn every_setting_has_its_flag_its_variable_and_its_key() {
     for setting in SETTINGS {
         let mut values = (setting.show)(&Config::new(&case().surroundings));
         if values.is_empty() {
-            let example = if setting.key == "bind" { ":7" } else { "7" };
+            let example = match setting.key {
+                "bind" => ":7",
+                "sync" => "always",
+                _ => "7",
+            };
             values.push(example.to_owned());
         }
+        // Of no use without the other.
+        let case = || match setting.key {
+            "sync" => case().env("MEMSTORE_STORE", "memory:/a"),
+            _ => case(),
+        };
         let flag = case().flag(setting.key, &[&values[0]]);
         let env = case().env(&setting.env(), &values[0]);
         let file = case().file(&format!("{} = {:?}", setting.key, values[0]));
@@ -178,13 +187,15 @@ fn a_cluster_inside_a_worker_does_not_take_the_outer_ones_facts() {
         .env("MEMSTORE_ROLE", "worker")
         .env("MEMSTORE_WORKERS", "64")
         .env("MEMSTORE_SOCK", "/outer.sock")
+        .env("MEMSTORE_DUMP_ON_EXIT", "/outer.dump")
         .file("workers = 2");
     for purpose in [Purpose::Run, Purpose::Show] {
         let merged = case.merge(purpose).unwrap();
         assert_eq!(merged.config.workers, exactly(2));
         let own = Path::new("/run/user/7/memstore-cluster/default.sock");
         assert_eq!(merged.config.sock.as_deref(), Some(own));
-        assert_eq!(merged.notes.len(), 2, "{:?}", merged.notes);
+        assert_eq!(merged.config.dump_on_exit, None);
+        assert_eq!(merged.notes.len(), 3, "{:?}", merged.notes);
         assert!(
             merged
                 .notes
@@ -245,6 +256,51 @@ fn what_cannot_work_together_is_a_problem_of_the_more_explicit_one() {
     assert!(none.merge(Purpose::Run).unwrap().config.sock.is_none());
     assert!(none.merge(Purpose::Serve).unwrap_err()[0].contains("serves nobody"));
     assert!(none.merge(Purpose::Client).unwrap_err()[0].contains("no master to ask"));
+}
+
+#[test]
+fn only_a_file_can_be_synced() {
+    let sync = || case().flag("sync", &["always"]);
+    assert_eq!(
+        sync().merge(Purpose::Serve).unwrap_err(),
+        [
+            "--sync always: there is nothing to sync in memory; name a file, with --store \
+             memory:PATH"
+        ]
+    );
+    let config = sync().flag("store", &["memory:a/b"]).merge(Purpose::Run);
+    let config = config.unwrap().config;
+    assert_eq!(config.store, Store::File("a/b".into()));
+    assert_eq!(config.sync, Some(Syncing::Always));
+}
+
+#[test]
+fn evicting_needs_a_bound() {
+    let evict = case().flag("max-memory-policy", &["evict"]);
+    assert_eq!(
+        evict.merge(Purpose::Serve).unwrap_err(),
+        [
+            "--max-memory-policy evict: evicts at a bound, and there is none; give one with \
+          --max-memory"
+        ]
+    );
+    let bounded = evict.env("MEMSTORE_MAX_MEMORY", "64M");
+    let memory = bounded.merge(Purpose::Serve).unwrap().config.memory;
+    assert_eq!(memory.max, Some(64 << 20));
+}
+
+#[test]
+fn a_command_that_stands_alone_has_no_dump_of_a_master() {
+    let case = case()
+        .flag("standalone", &["always"])
+        .env("MEMSTORE_LOAD_ON_START", "x");
+    assert_eq!(
+        case.merge(Purpose::Run).unwrap_err(),
+        [
+            "MEMSTORE_LOAD_ON_START=x: standalone, the store is the command's own, and so are its dumps"
+        ]
+    );
+    assert!(case.merge(Purpose::Serve).is_ok());
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod address;
 mod choice;
 pub mod duration;
 mod limits;
+mod memory;
 mod size;
 mod sock;
 mod store;
@@ -29,8 +30,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use address::{BindAddress, BindAddressError};
-pub use choice::{LogFormat, NodePreload, Restart, Standalone, Workers};
+pub use choice::{LogFormat, NodePreload, Restart, Standalone, Syncing, WhenFull, Workers};
 pub use limits::Limits;
+pub use memory::Memory;
 pub use size::ByteSize;
 pub use sock::{Surroundings, check_name, check_sock_path};
 pub use store::Store;
@@ -66,6 +68,14 @@ pub struct Config {
     pub standalone: Standalone,
     /// What holds the data.
     pub store: Store,
+    /// When writes to a store in a file are taken to the disk; `None`: nothing was asked for.
+    pub sync: Option<Syncing>,
+    /// How much memory the data may take.
+    pub memory: Memory,
+    /// The dump that a master loads before it serves anybody.
+    pub load_on_start: Option<PathBuf>,
+    /// The file to which a master writes all entries at its end.
+    pub dump_on_exit: Option<PathBuf>,
     /// The file with the secret that clients of the path socket prove to know; also a client's.
     pub secret_file: Option<PathBuf>,
     /// Users who may connect through the path socket, besides root and the master's own.
@@ -94,6 +104,10 @@ impl Config {
             node_preload: NodePreload::Auto,
             standalone: Standalone::Auto,
             store: Store::Memory,
+            sync: None,
+            memory: Memory::default(),
+            load_on_start: None,
+            dump_on_exit: None,
             secret_file: None,
             allow_uids: Vec::new(),
             limits: Limits::default(),

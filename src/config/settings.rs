@@ -8,10 +8,10 @@
 use std::ffi::OsStr;
 
 use super::values::{
-    bind_address, log_filter, number, parsed, path, positive_time, size_text, size_up_to,
-    sock_path, text, time, time_text,
+    bind_address, log_filter, memory_bound, number, parsed, path, path_text, positive_time,
+    size_text, size_up_to, sock_path, text, time, time_text,
 };
-use super::{Config, Invalid, Limits, check_name};
+use super::{ByteSize, Config, Invalid, Limits, check_name};
 
 /// What a configuration is made for; decides which settings count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,13 +148,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
             config.secret_file = Some(path(value)?.into());
             Ok(())
         },
-        show: |config| {
-            config
-                .secret_file
-                .iter()
-                .map(|path| path.display().to_string())
-                .collect()
-        },
+        show: |config| path_text(config.secret_file.as_deref()),
     },
     Setting {
         key: "allow-uid",
@@ -337,10 +331,90 @@ pub(crate) static SETTINGS: &[Setting] = &[
         used_by: MASTER,
         value: "URL",
         shape: Shape::One,
-        help: "What holds the data: memory: is the master's own memory.",
+        help: "What holds the data: memory: is the master's own memory, which ends with it; \
+               memory:PATH is that of a file, which the master makes if it is not there and has \
+               to itself. In the file the data survives the master, however that ends; on a tmpfs \
+               as /dev/shm until the machine stops, on a disk as long as --sync says. A file that \
+               is no store, or not one that this version can read, is left as it is.",
         otherwise: None,
         read: |config, value| parsed(value).map(|store| config.store = store),
         show: |config| vec![config.store.to_string()],
+    },
+    Setting {
+        key: "sync",
+        group: STORE,
+        used_by: MASTER,
+        value: "WHEN",
+        shape: Shape::One,
+        help: "When what is written to --store memory:PATH is taken to the disk, to survive a loss \
+               of power too: never (when the system likes), 1s (once a second, so that the last \
+               two seconds may be lost) or always (before it is acknowledged; each turn of the \
+               master then waits for the disk, and if the disk fails, the master ends).",
+        otherwise: Some("1s with a file, and nothing to sync without"),
+        read: |config, value| parsed(value).map(|when| config.sync = Some(when)),
+        show: |config| config.sync.iter().map(ToString::to_string).collect(),
+    },
+    Setting {
+        key: "max-memory",
+        group: STORE,
+        used_by: MASTER,
+        value: "SIZE|none",
+        shape: Shape::One,
+        help: "How much memory the store may take: entries and everything that is kept to find and \
+               to expire them; at least 1MiB. What else the master needs (connections, the \
+               program) comes on top: some MiB. Without a bound the store grows with what is \
+               written.",
+        otherwise: None,
+        read: |config, value| memory_bound(value).map(|max| config.memory.max = max),
+        show: |config| {
+            let max = config.memory.max.map(|max| ByteSize(max).to_string());
+            vec![max.unwrap_or_else(|| "none".to_owned())]
+        },
+    },
+    Setting {
+        key: "max-memory-policy",
+        group: STORE,
+        used_by: MASTER,
+        value: "WHICH",
+        shape: Shape::One,
+        help: "What happens to a write for which --max-memory leaves no room: reject answers it \
+               with an error, and what is stored stays; evict removes entries that were not used \
+               lately, of whatever size, whether or not they have a deadline.",
+        otherwise: None,
+        read: |config, value| parsed(value).map(|which| config.memory.when_full = which),
+        show: |config| vec![config.memory.when_full.to_string()],
+    },
+    Setting {
+        key: "load-on-start",
+        group: STORE,
+        used_by: MASTER,
+        value: "PATH",
+        shape: Shape::One,
+        help: "A dump to load before anybody is served. A missing file is a first start; a damaged \
+               one ends the master with code 65 and is left as it is; a store that has entries \
+               already is left as it is too. May be the file of --dump-on-exit.",
+        otherwise: Some("none: the store is as its kind keeps it"),
+        read: |config, value| {
+            config.load_on_start = Some(path(value)?.into());
+            Ok(())
+        },
+        show: |config| path_text(config.load_on_start.as_deref()),
+    },
+    Setting {
+        key: "dump-on-exit",
+        group: STORE,
+        used_by: MASTER,
+        value: "PATH",
+        shape: Shape::One,
+        help: "The file to which all entries are written when the master has been stopped, the \
+               workers have ended and the last client was served. It is replaced as a whole, and \
+               stays as it was if that fails. A master that is killed writes nothing.",
+        otherwise: Some("none"),
+        read: |config, value| {
+            config.dump_on_exit = Some(path(value)?.into());
+            Ok(())
+        },
+        show: |config| path_text(config.dump_on_exit.as_deref()),
     },
     Setting {
         key: "max-key",

@@ -50,6 +50,8 @@ fn every_setting_refuses_what_makes_no_sense() {
         ("name", &["", "a/b"][..]),
         ("sock", &[""]),
         ("secret-file", &[""]),
+        ("load-on-start", &[""]),
+        ("dump-on-exit", &[""]),
         ("allow-uid", &["root", "-1", ""]),
         ("timeout", &["0", "soon"]),
         ("workers", &["0", "x", "4097"]),
@@ -57,6 +59,8 @@ fn every_setting_refuses_what_makes_no_sense() {
         ("node-preload", &["always", ""]),
         ("standalone", &["yes", ""]),
         ("restart", &["no"]),
+        ("max-memory", &["", "0", "1023KiB", "plenty"]),
+        ("max-memory-policy", &["", "lru"]),
         ("stop-timeout", &["x"]),
         ("backoff-min", &["0"]),
         ("backoff-max", &["0"]),
@@ -64,6 +68,7 @@ fn every_setting_refuses_what_makes_no_sense() {
         ("max-restarts", &["x", "-1"]),
         ("restart-window", &["0"]),
         ("store", &["redis://h", ""]),
+        ("sync", &["often", "", "2s"]),
         ("max-key", &["0", "64KiB"]),
         ("max-value", &["0", "513MiB"]),
         ("max-clients", &["0", "x"]),
@@ -87,7 +92,10 @@ fn what_is_not_utf8_is_only_a_path() {
         let read = (setting.read)(&mut defaults(), value);
         assert_eq!(
             read.is_ok(),
-            matches!(setting.key, "sock" | "secret-file"),
+            matches!(
+                setting.key,
+                "sock" | "secret-file" | "load-on-start" | "dump-on-exit"
+            ),
             "{}",
             setting.key
         );

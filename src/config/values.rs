@@ -1,13 +1,13 @@
 //! Single values from what was written: the readers and printers that the table of settings uses.
 
 use std::ffi::OsStr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
 use tracing_subscriber::filter::Targets;
 
-use super::{BindAddress, BindAddressError, ByteSize, Invalid, check_sock_path, duration};
+use super::{BindAddress, BindAddressError, ByteSize, Invalid, Memory, check_sock_path, duration};
 
 pub(super) fn text(value: &OsStr) -> Result<&str, Invalid> {
     let text = value.to_str();
@@ -19,6 +19,10 @@ pub(super) fn path(value: &OsStr) -> Result<&OsStr, Invalid> {
         return Err(Invalid::new("must be the path of a file"));
     }
     Ok(value)
+}
+
+pub(super) fn path_text(path: Option<&Path>) -> Vec<String> {
+    path.iter().map(|path| path.display().to_string()).collect()
 }
 
 pub(super) fn parsed<T: FromStr<Err = Invalid>>(value: &OsStr) -> Result<T, Invalid> {
@@ -54,6 +58,20 @@ pub(super) fn size_up_to(value: &OsStr, ceiling: usize) -> Result<usize, Invalid
 
 pub(super) fn size_text(size: usize) -> Vec<String> {
     vec![ByteSize(u64::try_from(size).unwrap_or(u64::MAX)).to_string()]
+}
+
+/// A bound on memory; `None` for the word that says there is none.
+pub(super) fn memory_bound(value: &OsStr) -> Result<Option<u64>, Invalid> {
+    if value == "none" {
+        return Ok(None);
+    }
+    match parsed(value)? {
+        ByteSize(size) if size < Memory::LEAST => Err(Invalid::new(format!(
+            "must be at least {}, or none",
+            ByteSize(Memory::LEAST)
+        ))),
+        ByteSize(size) => Ok(Some(size)),
+    }
 }
 
 /// The path of a socket; `None` for the word that says there is none.
@@ -110,5 +128,14 @@ mod tests {
     fn none_is_a_word_and_everything_else_a_path() {
         assert_eq!(sock_path(OsStr::new("none")), Ok(None));
         assert_eq!(sock_path(OsStr::new("./none")), Ok(Some("./none".into())));
+    }
+
+    #[test]
+    fn a_bound_on_memory_leaves_room_for_a_store() {
+        assert_eq!(memory_bound(OsStr::new("none")), Ok(None));
+        assert_eq!(memory_bound(OsStr::new("1MiB")), Ok(Some(1 << 20)));
+        let error = memory_bound(OsStr::new("1MB")).unwrap_err();
+        assert_eq!(error.to_string(), "must be at least 1MiB, or none");
+        assert!(memory_bound(OsStr::new("lots")).is_err());
     }
 }

@@ -7,6 +7,7 @@
 mod fleet;
 mod notices;
 mod preload;
+mod pressure;
 mod service;
 
 use std::io;
@@ -18,6 +19,7 @@ use std::time::Duration;
 pub(crate) use fleet::Command;
 use fleet::Fleet;
 pub(crate) use preload::Preload;
+use pressure::Pressure;
 use service::{Service, Session};
 
 use crate::backend::{SharedBackend, Upkeep};
@@ -68,6 +70,7 @@ pub(crate) struct Master {
     reactor: Reactor<Session>,
     service: Service,
     fleet: Option<Fleet>,
+    pressure: Pressure,
     clock: Arc<dyn Clock>,
     orders: Receiver<Order>,
     controller: Controller,
@@ -157,6 +160,7 @@ impl Master {
                 events: Vec::new(),
             },
             fleet,
+            pressure: Pressure::new(),
             clock: setup.clock,
             orders: inbox,
             controller,
@@ -193,8 +197,12 @@ impl Master {
             } else {
                 upkeep = Upkeep::Until(now.after_ms(1));
             }
+            // What was not made to last is not acknowledged.
+            turn.backend.commit().map_err(io::Error::other)?;
+            let store = turn.backend.memory_use();
             drop(turn);
             self.reactor.flush();
+            self.pressure.look(now, store);
             // Closed connections are buried last, so that no event of this tick meets a new one.
             let mut turn = self.service.turn(now);
             self.reactor.bury(&mut turn);
@@ -219,7 +227,8 @@ impl Master {
         let for_handles = is_embedded.then(|| now.after(LONGEST_SLEEP));
         let for_fleet = self.fleet.as_ref().and_then(Fleet::next_deadline);
         let for_peers = self.reactor.next_deadline();
-        let all = [for_upkeep, for_handles, for_fleet, for_peers];
+        let for_pressure = self.pressure.next_deadline();
+        let all = [for_upkeep, for_handles, for_fleet, for_peers, for_pressure];
         all.into_iter().flatten().min()
     }
 

@@ -10,29 +10,29 @@ use std::io;
 use siphasher::sip::SipHasher13;
 
 use super::entry::{Due, Entry, HEADER, Header, MAX_KEY, MAX_VALUE};
+use super::eviction::Hand;
 use super::index::{Hash, Index};
 use super::limbo::{Limbo, Removal, Settled};
 use super::pages::{PageSource, Pages};
 use super::slots::{Slot, Slots};
 use super::superblock::{self, FRONT, HashKey};
 use super::wheel::{Step, Wheel};
+use crate::config::WhenFull;
 use crate::contract::Seq;
 use crate::time::Millis;
 
 /// Entries or wheel positions dealt with by one step of upkeep: some hundred microseconds where
 /// every one of them is a cache miss.
-const UPKEEP_STEP: usize = 128;
+pub(super) const UPKEEP_STEP: usize = 128;
 /// Entries that a step of a walk looks at before it ends, more or less.
 const WALK_STEP: usize = 512;
-/// Steps of upkeep that a write does before it is refused for want of memory.
-const RESCUE_STEPS: usize = 8;
 
 /// Where a key is, or would be.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place {
-    hash: Hash,
+    pub(super) hash: Hash,
     /// The slot with the key, whether or not its entry is past its deadline.
-    slot: Option<Slot>,
+    pub(super) slot: Option<Slot>,
     /// Version and deadline of the live entry with the key.
     pub(crate) live: Option<(Seq, Option<Millis>)>,
 }
@@ -72,6 +72,10 @@ pub(crate) struct Engine<P> {
     /// Numbers below this one are noted in the region as given out.
     pub(super) reserved: u64,
     pub(super) bound: u64,
+    /// Bytes that a refused write lacked, which compaction is to find.
+    pub(super) wanted: u64,
+    /// What evicts at the bound; `None`: writes are refused.
+    pub(super) hand: Option<Hand>,
     /// The latest time it was told. Callers take the time before they wait for a lock, so it may
     /// be told an earlier one.
     pub(super) now: Millis,
@@ -95,6 +99,8 @@ impl<P: PageSource> Engine<P> {
             seq: Seq(0),
             reserved: 0,
             bound: u64::MAX,
+            wanted: 0,
+            hand: None,
             now: Millis::ZERO,
         })
     }
@@ -102,6 +108,22 @@ impl<P: PageSource> Engine<P> {
     /// Sets how many bytes it may take.
     pub(crate) fn set_bound(&mut self, bytes: u64) {
         self.bound = bytes;
+    }
+
+    /// Sets what happens to writes that would take more.
+    pub(crate) fn set_when_full(&mut self, when: WhenFull) {
+        self.hand = (when == WhenFull::Evict).then(Hand::default);
+        self.slots.spare = u32::from(when == WhenFull::Reject);
+    }
+
+    /// How many bytes it may take.
+    pub(crate) fn bound(&self) -> u64 {
+        self.bound
+    }
+
+    /// How many entries were evicted so far.
+    pub(crate) fn evicted(&self) -> u64 {
+        self.hand.as_ref().map_or(0, |hand| hand.evicted)
     }
 
     /// Bytes of everything that grows with the data: pages, what is kept beside them, index,
@@ -142,18 +164,14 @@ impl<P: PageSource> Engine<P> {
         Place { hash, slot, live }
     }
 
-    /// The live entry with this key.
-    pub(crate) fn get(&self, key: &[u8]) -> Option<View<'_>> {
-        let mut found = None;
-        self.index.find(self.hash(key), |slot| {
-            let entry = self.slots.entry(slot);
-            let is_it = entry.key == key;
-            if is_it {
-                found = Some(entry);
-            }
-            is_it
-        });
-        found.and_then(|entry| self.view(entry))
+    /// The live entry with this key. That it was read counts where entries are evicted.
+    pub(crate) fn get(&mut self, key: &[u8]) -> Option<View<'_>> {
+        let slots = &self.slots;
+        let slot = self
+            .index
+            .find(self.hash(key), |slot| slots.entry(slot).key == key)?;
+        self.visit(slot);
+        self.view(self.slots.entry(slot))
     }
 
     /// Writes an entry at its key's place, as this version.
@@ -174,8 +192,9 @@ impl<P: PageSource> Engine<P> {
         let len = HEADER + key.len() + value.len();
         let (slot, old) = self.make_room(place, key, len)?;
         let due = Due::new(deadline);
-        self.slots
-            .write(slot, &Header::new(due, seq, key, value), key, value);
+        let mut header = Header::new(due, seq, key, value);
+        header.is_visited = self.hand.is_some() && place.live.is_some();
+        self.slots.write(slot, &header, key, value);
         match old {
             Some(old) => {
                 self.index.replace(place.hash, old, slot);
@@ -184,43 +203,12 @@ impl<P: PageSource> Engine<P> {
             None => self.index.insert(place.hash, slot),
         }
         self.wheel.insert(&mut self.slots, slot, due);
-        Ok(())
-    }
-
-    /// A slot for an entry, and the one that its key has now: what is past its deadline goes if
-    /// it has to.
-    fn make_room(
-        &mut self,
-        place: Place,
-        key: &[u8],
-        len: usize,
-    ) -> Result<(Slot, Option<Slot>), Full> {
-        let mut old = place.slot;
-        for _ in 0..RESCUE_STEPS {
-            let growth = if old.is_some() {
-                0
-            } else {
-                self.index.growth(place.hash)
-            };
-            let room = self.bound.checked_sub(self.memory() + growth);
-            // A slot of a slab that is there already costs nothing.
-            if let Some(slot) = self.slots.take(len, room.unwrap_or(0)) {
-                if growth == 0 || room.is_some() {
-                    return Ok((slot, old));
-                }
-                self.slots.put_back(slot);
-            }
-            let has_settled = self.settle(true);
-            let left = self.upkeep();
-            old = old.and(
-                self.index
-                    .find(place.hash, |slot| self.slots.entry(slot).key == key),
-            );
-            if left != Left::More && !has_settled {
-                break;
-            }
+        // What the new one was written in place of counted as room.
+        while self.memory() > self.bound && self.settle(true) {}
+        if self.hand.is_some() {
+            self.run_ahead(slot);
         }
-        Err(Full)
+        Ok(())
     }
 
     /// Moves the deadline of the entry at a place where one is.
@@ -229,7 +217,18 @@ impl<P: PageSource> Engine<P> {
         let (from, to) = (self.slots.due(slot), Due::new(deadline));
         if from != to {
             self.wheel.shift(&mut self.slots, slot, from, to);
+            // What an entry was moved from is kept where a loss of power has to be survived, and
+            // might be what is found.
+            let mut copy = slot;
+            while let Some(older) = self.limbo.as_ref().and_then(|limbo| limbo.behind(copy)) {
+                if self.slots.entry(older).header.seq != self.slots.entry(slot).header.seq {
+                    break;
+                }
+                self.slots.set_due(older, to);
+                copy = older;
+            }
         }
+        self.visit(slot);
     }
 
     /// Removes the entry at a place, if one is there.
@@ -286,23 +285,36 @@ impl<P: PageSource> Engine<P> {
             None => self.slots.let_go(),
         }
         self.wheel = Wheel::new(self.now.as_unix());
+        // What waits to be freed has a table of its own, for which the bound may have no room.
+        while self.memory() > self.bound && (self.settle(true) | self.bury()) {}
     }
 
     /// A bounded step of background work.
     pub(crate) fn upkeep(&mut self) -> Left {
         let now = self.now.as_unix();
         let is_settling = self.settle(false);
-        let is_burying = self.slots.bury() | self.index.bury() | is_settling;
-        for _ in 0..UPKEEP_STEP {
+        let is_burying = self.bury() | is_settling;
+        let mut steps = 0..UPKEEP_STEP;
+        let next = loop {
+            if steps.next().is_none() {
+                return Left::More;
+            }
             match self.wheel.step(&mut self.slots, now) {
                 Step::Due(slot) => self.drop_swept(slot),
                 Step::Moved => {}
-                _ if is_burying => return Left::More,
-                Step::Until(at) => return Left::Until(Millis::from_unix(at)),
-                Step::Idle => return Left::Nothing,
+                Step::Until(at) => break Left::Until(Millis::from_unix(at)),
+                Step::Idle => break Left::Nothing,
             }
+        };
+        if self.tidy(steps.len()) || is_burying {
+            return Left::More;
         }
-        Left::More
+        next
+    }
+
+    /// Frees some of what was cleared; whether there may be more.
+    fn bury(&mut self) -> bool {
+        self.slots.bury() | self.index.bury()
     }
 
     /// Removes an entry that the wheel has let go.
@@ -320,7 +332,7 @@ impl<P: PageSource> Engine<P> {
     }
 
     /// Frees a slot whose key is in another one now.
-    fn retire(&mut self, old: Slot, new: Slot) {
+    pub(super) fn retire(&mut self, old: Slot, new: Slot) {
         let header = self.slots.entry(old).header;
         self.wheel.remove(&mut self.slots, old, header.due);
         let limbo = self.limbo.as_mut();
@@ -365,7 +377,7 @@ impl<P: PageSource> Engine<P> {
 
     /// Erases some of the entries that need not be kept any more, or of all that are kept where
     /// memory is short; whether there were any.
-    fn settle(&mut self, is_urgent: bool) -> bool {
+    pub(super) fn settle(&mut self, is_urgent: bool) -> bool {
         let Some(limbo) = &mut self.limbo else {
             return false;
         };
@@ -395,6 +407,12 @@ impl<P: PageSource> Engine<P> {
 
     pub(super) fn hash(&self, key: &[u8]) -> Hash {
         Hash(self.hasher.hash(key))
+    }
+
+    /// Panics if compaction has something to do.
+    #[cfg(test)]
+    pub(crate) fn check_compact(&self) {
+        assert_eq!(self.slots.shelves.sparse(), None);
     }
 
     /// Panics unless all parts agree and every account is exact.

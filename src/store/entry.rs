@@ -17,7 +17,7 @@
 //!
 //! Each of the three words changes by one aligned store. The third is written last, so an entry is
 //! there when everything else of it is, and gone when that word is zero. The checksum leaves out
-//! the deadline, which `touch` moves by one store of the first word.
+//! the deadline, which `touch` moves by one store of the first word, and the mark of a read.
 //!
 //! Deadlines from the year 10889 on are kept as the last millisecond before it.
 
@@ -31,6 +31,7 @@ pub(super) const STATE_AT: u64 = 16;
 
 const NEVER: u64 = (1 << 48) - 1;
 const THERE: u64 = 1 << 63;
+const VISITED: u64 = 1 << 62;
 const LENGTH_BITS: u32 = 30;
 /// The longest key and the largest value that fit the header.
 pub(super) const MAX_KEY: usize = u16::MAX as usize;
@@ -71,6 +72,8 @@ pub(super) struct Header {
     pub(super) key_len: usize,
     pub(super) value_len: usize,
     pub(super) checksum: u32,
+    /// Whether it was used since the eviction hand passed.
+    pub(super) is_visited: bool,
     /// Whether an entry is there at all.
     pub(super) is_there: bool,
 }
@@ -84,6 +87,7 @@ impl Header {
             key_len: key.len(),
             value_len: value.len(),
             checksum: checksum(seq, key, value),
+            is_visited: false,
             is_there: true,
         }
     }
@@ -97,6 +101,7 @@ impl Header {
             key_len: (first >> 48) as usize,
             value_len: low_usize(state >> 32) & MAX_VALUE,
             checksum: low_u32(state),
+            is_visited: state & VISITED != 0,
             is_there: state & THERE != 0,
         }
     }
@@ -121,7 +126,8 @@ impl Header {
 
     /// The third word: with it the entry is there.
     pub(super) fn state(&self) -> u64 {
-        u64::from(self.checksum) | (self.value_len as u64) << 32 | THERE
+        let visited = if self.is_visited { VISITED } else { 0 };
+        u64::from(self.checksum) | (self.value_len as u64) << 32 | visited | THERE
     }
 }
 
@@ -243,6 +249,12 @@ mod tests {
             (header, &b"key"[..], &b"value"[..])
         );
         assert!(entry.is_whole());
+        let visited = Header {
+            is_visited: true,
+            ..header
+        };
+        assert_eq!(visited.state(), header.state() | 1 << 62);
+        assert!(Header::read(&self::bytes(&visited, b"key", b"value")).is_visited);
     }
 
     #[test]

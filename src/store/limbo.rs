@@ -92,6 +92,12 @@ impl Limbo {
         is_kept
     }
 
+    /// What is kept behind the entry in this slot.
+    pub(super) fn behind(&self, slot: Slot) -> Option<Slot> {
+        let behind = self.behind.get(&slot)?;
+        (behind.stage == Stage::Kept).then_some(behind.old)
+    }
+
     /// The entry in this slot is about to be removed.
     pub(super) fn removes(&mut self, slot: Slot) -> Removal {
         let Some(behind) = self.behind.remove(&slot) else {
@@ -137,6 +143,10 @@ impl Limbo {
             let is_it = |b: &&Behind| b.stage == Stage::Kept && b.since == since;
             if let Some(Behind { old, .. }) = behind.filter(is_it).copied() {
                 self.put(new, old, Stage::Erased);
+                // What was erased behind the old one is so behind the new one too, which is on the
+                // disk. The old one needs no tombstone then, and where the new one is a copy of
+                // it, must not be one.
+                self.behind.remove(&old);
                 return Some(Settled::Remove(old));
             }
         }

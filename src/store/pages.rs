@@ -73,7 +73,10 @@ impl HeapPages {
 impl PageSource for HeapPages {
     fn take(&mut self, first: u32, pages: u32) -> io::Result<()> {
         let range = first as usize..(first + pages) as usize;
-        let memory: Box<[u8]> = vec![0; range.len() * PAGE].into();
+        let mut memory = Vec::new();
+        memory.try_reserve_exact(range.len() * PAGE)?;
+        memory.resize(range.len() * PAGE, 0);
+        let memory = memory.into_boxed_slice();
         debug_assert!(memory.as_ptr().addr() % 8 == 0);
         if self.0.len() < range.end {
             self.0.resize_with(range.end, || HeapPage::Free);
@@ -167,6 +170,23 @@ impl<P: PageSource> Pages<P> {
         self.end
     }
 
+    /// The region does not name a page from this number on.
+    pub(super) fn noted_end(&self) -> u32 {
+        self.noted
+    }
+
+    /// The pages that are taken, those of the front too, and maybe some more: what lies between
+    /// the free runs.
+    pub(super) fn in_use(&self) -> Vec<(u32, u32)> {
+        let (mut runs, mut at) = (Vec::new(), 0);
+        for (first, len) in &self.free {
+            runs.push((at, first - at));
+            at = first + len;
+        }
+        runs.push((at, self.end - at));
+        runs
+    }
+
     /// Takes a run of pages; `None` where the numbers or the system's memory are at their end.
     pub(super) fn take(&mut self, pages: u32) -> Option<u32> {
         let fits = self
@@ -181,7 +201,7 @@ impl<P: PageSource> Pages<P> {
             return None;
         }
         if let Err(error) = self.source.take(first, pages) {
-            tracing::warn!(%error, pages, "no memory for a run of pages");
+            tracing::debug!(%error, pages, "no memory for a run of pages");
             return None;
         }
         if let Some((_, len)) = fits {

@@ -86,6 +86,8 @@ impl<P: PageSource> Engine<P> {
             seq: Seq(front.cleared.0.max(front.reserved.saturating_sub(1))),
             reserved: front.reserved,
             bound: u64::MAX,
+            wanted: 0,
+            hand: None,
             now,
         };
         let mut recovered = Recovered {

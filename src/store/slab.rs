@@ -7,7 +7,8 @@ use super::class::Class;
 use super::pages::PAGE;
 use super::slots::Slot;
 
-/// A place of an entry in one of the wheel's lists: slot numbers, or a bucket's, or none.
+/// A place in a list: of an entry in one of the wheel's (slot numbers, or a bucket's, or none), of
+/// a slab on a shelf (first pages, or none).
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Link {
     pub(super) next: u32,
@@ -16,6 +17,13 @@ pub(super) struct Link {
 
 /// Not in a list, or the last of one.
 pub(super) const NONE: u32 = u32::MAX;
+const UNLINKED: Link = Link {
+    next: NONE,
+    prev: NONE,
+};
+
+/// How many degrees of fullness are told apart: empty, and four quarters.
+pub(super) const TIERS: usize = 5;
 
 /// One slab.
 #[derive(Debug)]
@@ -26,10 +34,13 @@ pub(super) struct Slab {
     /// `None`: one slot, as large as the run.
     pub(super) class: Option<Class>,
     slot_size: u32,
-    /// Where it stands among its class's slabs with a free slot; `None` where it is full.
-    pub(super) rank: Option<u32>,
+    /// On which shelf of its class it is, and its neighbours there; `None` where it is full.
+    pub(super) shelf: Option<usize>,
+    pub(super) beside: Link,
     slots: u32,
     used: u32,
+    /// A quarter of its slots, rounded up.
+    quarter: u32,
     taken: Bits,
     /// The slots whose entry the wheel has in the bucket of its very millisecond.
     near: Bits,
@@ -40,21 +51,20 @@ impl Slab {
     pub(super) fn new(first: u32, pages: u32, class: Option<Class>) -> Self {
         let slots = class.map_or(1, Class::slots);
         let size = class.map_or(pages as usize * PAGE, Class::slot_size);
-        let unlinked = Link {
-            next: NONE,
-            prev: NONE,
-        };
+        let count = u32::try_from(slots).expect("a slab has less than 64 Ki slots");
         Self {
             first,
             pages,
             class,
             slot_size: u32::try_from(size).expect("an entry has less than 4 GiB"),
-            rank: None,
-            slots: u32::try_from(slots).expect("a slab has less than 64 Ki slots"),
+            shelf: None,
+            beside: UNLINKED,
+            slots: count,
             used: 0,
+            quarter: count.div_ceil(4),
             taken: Bits::new(slots),
             near: Bits::new(slots),
-            links: vec![unlinked; slots].into(),
+            links: vec![UNLINKED; slots].into(),
         }
     }
 
@@ -62,6 +72,11 @@ impl Slab {
     pub(super) fn heap_of(class: Option<Class>) -> usize {
         let slots = class.map_or(1, Class::slots);
         size_of::<Self>() + slots * size_of::<Link>() + slots.div_ceil(64) * 16
+    }
+
+    /// Bytes of its pages and on the heap.
+    pub(super) fn memory(&self) -> u64 {
+        (self.pages as usize * PAGE + self.heap()) as u64
     }
 
     /// Bytes on the heap.
@@ -73,8 +88,31 @@ impl Slab {
         self.used == 0
     }
 
-    pub(super) fn is_full(&self) -> bool {
-        self.used == self.slots
+    /// How full it is: 0 is empty; `None` where no slot is free.
+    pub(super) fn tier(&self) -> Option<usize> {
+        let quarters = (1..=3).filter(|n| self.used >= n * self.quarter).count();
+        match self.used {
+            0 => Some(0),
+            used if used == self.slots => None,
+            _ => Some(1 + quarters),
+        }
+    }
+
+    /// Slots that are not taken.
+    pub(super) fn free(&self) -> u32 {
+        self.slots - self.used
+    }
+
+    /// Bytes of the slots that are taken.
+    pub(super) fn used_bytes(&self) -> u64 {
+        u64::from(self.used) * u64::from(self.slot_size)
+    }
+
+    /// The first slot at or behind this one that is taken.
+    pub(super) fn next_taken(&self, from: Slot) -> Option<Slot> {
+        let index = from.offset_from(self.first).div_ceil(self.slot_size());
+        let taken = self.taken.next(index)?;
+        Some(Slot::at(self.first, taken * self.slot_size()))
     }
 
     /// Takes a slot; there must be a free one.
@@ -141,15 +179,9 @@ impl Slab {
     /// The slots that are taken, in order. Panics unless the count agrees.
     #[cfg(test)]
     pub(super) fn taken(&self) -> Vec<Slot> {
-        let mut taken = Vec::new();
-        let mut from = 0;
-        while let Some(index) = self.taken.next(from) {
-            taken.push(self.slot(index));
-            from = index + 1;
-            if from == self.slots as usize {
-                break;
-            }
-        }
+        let next = |slot: &Slot| self.next_taken(slot.after());
+        let first = self.next_taken(Slot::at(self.first, 0));
+        let taken: Vec<Slot> = std::iter::successors(first, next).collect();
         assert_eq!(taken.len(), self.used as usize);
         taken
     }

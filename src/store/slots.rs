@@ -7,11 +7,13 @@
 //! two is whole.
 //!
 //! A slab without entries goes back to the system, except one per class that would be needed
-//! again at once; where memory is short, that one too.
+//! again at once; where memory is short, that one too. [`Slots::spare`] keeps free slots for
+//! entries that are written anew.
 
 use super::class::{CLASSES, Class};
 use super::entry::{self, Due, Entry, HEADER, Header, STATE_AT};
 use super::pages::{PAGE, PageSource, Pages};
+use super::shelves::Shelves;
 use super::slab::{Link, Slab};
 use super::superblock::{self, FRONT_BYTES};
 
@@ -31,7 +33,7 @@ impl Slot {
     }
 
     /// Its first byte.
-    fn begin(self) -> u64 {
+    pub(super) fn begin(self) -> u64 {
         u64::from(self.0) * UNIT as u64
     }
 
@@ -39,10 +41,24 @@ impl Slot {
         (self.0 >> 12) as usize
     }
 
+    /// The smallest position behind this one; whether a slot begins there is another matter.
+    pub(super) fn after(self) -> Self {
+        Self(self.0 + 1)
+    }
+
     /// Bytes from the beginning of a run.
     pub(super) fn offset_from(self, first: u32) -> usize {
         (self.0 - (first << 12)) as usize * UNIT
     }
+}
+
+/// Why no slot could be taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lack {
+    /// So many bytes were needed, and there is less room.
+    Room(u64),
+    /// The system has no memory, or the page numbers are at their end.
+    System,
 }
 
 /// What a page number is used for.
@@ -61,8 +77,10 @@ enum Use {
 pub(super) struct Slots<P> {
     pub(super) pages: Pages<P>,
     uses: Vec<Use>,
-    /// By class, the first pages of the slabs with a free slot.
-    partial: Box<[Vec<u32>]>,
+    pub(super) shelves: Shelves,
+    /// So many free slots a new entry leaves in its class, so that an entry can always be written
+    /// anew in its own.
+    pub(super) spare: u32,
     /// What `clear` took out.
     cleared: Vec<Vec<Use>>,
     /// What of that may go: its pages are given back in steps.
@@ -76,7 +94,8 @@ impl<P: PageSource> Slots<P> {
         Self {
             pages,
             uses: Vec::new(),
-            partial: vec![Vec::new(); CLASSES].into(),
+            shelves: Shelves::new(),
+            spare: 1,
             cleared: Vec::new(),
             graves: Vec::new(),
             heap: 0,
@@ -85,31 +104,83 @@ impl<P: PageSource> Slots<P> {
 
     /// Bytes of the pages and of what is kept beside them.
     pub(super) fn memory(&self) -> u64 {
-        let uses = self.uses.capacity() * size_of::<Use>();
-        (self.pages.taken() * PAGE + self.heap + uses) as u64 + FRONT_BYTES
+        let gone = self.graves.iter().chain(&self.cleared);
+        let tables = gone.map(Vec::capacity).sum::<usize>() + self.uses.capacity();
+        let graves = (self.graves.capacity() + self.cleared.capacity()) * size_of::<Vec<Use>>();
+        (tables * size_of::<Use>() + graves) as u64 + self.slab_memory() + FRONT_BYTES
     }
 
-    /// Takes a slot for `len` bytes, and not more memory than `room`; `None` where that does not
-    /// do.
-    pub(super) fn take(&mut self, len: usize, room: u64) -> Option<Slot> {
+    /// Bytes of all slabs.
+    pub(super) fn slab_memory(&self) -> u64 {
+        (self.pages.taken() * PAGE + self.heap) as u64
+    }
+
+    /// Takes a slot for `len` bytes, and not more memory than `room`. `old` is the slot that will
+    /// be erased in exchange: where it is large enough, its class always has a free one, and a
+    /// run of pages that an entry has for itself counts as room.
+    pub(super) fn take(&mut self, len: usize, room: u64, old: Option<Slot>) -> Result<Slot, Lack> {
         let class = Class::of(len);
-        let partial = class.and_then(|class| self.partial[class.number()].last());
-        let first = match partial {
-            Some(first) => *first,
-            None => self.take_slab(class, len, room)?,
+        let old = old.map(|old| self.slab(old));
+        let own = old.and_then(|old| old.class);
+        let alone = old.filter(|old| old.class.is_none());
+        let (is_alone, room) = (alone.is_some(), room + alone.map_or(0, Slab::memory));
+        let lack = match class {
+            Some(class) => {
+                let spare = if own == Some(class) { 0 } else { self.spare };
+                if self.shelves.free(class) > spare {
+                    return Ok(self.take_of(class));
+                }
+                match self.take_slab(Some(class), len, room) {
+                    Ok(_) => return Ok(self.take_of(class)),
+                    Err(lack) => lack,
+                }
+            }
+            None => return self.take_run(len, room),
         };
+        match own {
+            Some(own) if own.slot_size() >= len && self.shelves.free(own) > 0 => {
+                Ok(self.take_of(own))
+            }
+            None if is_alone => self.take_run(len, room),
+            _ => Err(lack),
+        }
+    }
+
+    /// Takes pages for one entry.
+    fn take_run(&mut self, len: usize, room: u64) -> Result<Slot, Lack> {
+        let first = self.take_slab(None, len, room)?;
+        Ok(self.take_in(first))
+    }
+
+    /// Takes a slot of a class that has a free one.
+    fn take_of(&mut self, class: Class) -> Slot {
+        let first = self.shelves.fullest(class);
+        self.take_in(first.expect("a class with a free slot has a slab with one"))
+    }
+
+    /// Takes a slot of a slab that has a free one.
+    pub(super) fn take_in(&mut self, first: u32) -> Slot {
         let slab = self.head_mut(first);
         let slot = slab.take();
-        if slab.is_full() {
-            self.leave_partial(first);
+        let is_misplaced = slab.tier() != slab.shelf;
+        if let Some(class) = slab.class {
+            self.shelves.took(class);
         }
-        Some(slot)
+        if is_misplaced {
+            self.shelve(first);
+        }
+        slot
     }
 
-    fn take_slab(&mut self, class: Option<Class>, len: usize, room: u64) -> Option<u32> {
+    pub(super) fn take_slab(
+        &mut self,
+        class: Option<Class>,
+        len: usize,
+        room: u64,
+    ) -> Result<u32, Lack> {
         let pages = match class {
             Some(class) => class.pages(),
-            None => u32::try_from(len.div_ceil(PAGE)).ok()?,
+            None => u32::try_from(len.div_ceil(PAGE)).map_err(|_| Lack::System)?,
         };
         let table = self.table_growth(pages) * size_of::<Use>();
         let needed = (pages as usize * PAGE + Slab::heap_of(class) + table) as u64;
@@ -120,19 +191,19 @@ impl<P: PageSource> Slots<P> {
                 0
             };
         if needed > room {
-            return None;
+            return Err(Lack::Room(needed));
         }
-        let first = self.pages.take(pages)?;
+        let first = self.pages.take(pages).ok_or(Lack::System)?;
         let used = superblock::Use::of(class);
         superblock::set_use(&mut self.pages.source, first, Some(used));
         self.install(Slab::new(first, pages, class));
-        Some(first)
+        Ok(first)
     }
 
     /// Takes a slab up whose pages are taken.
     pub(super) fn install(&mut self, slab: Slab) {
         self.heap += slab.heap();
-        let (first, is_open) = (slab.first, slab.class.is_some() && !slab.is_full());
+        let first = slab.first;
         let at = first as usize;
         let last = if slab.class.is_some() {
             at + slab.pages as usize
@@ -142,13 +213,14 @@ impl<P: PageSource> Slots<P> {
         if self.uses.len() < last {
             self.uses.resize_with(last, || Use::None);
         }
+        if let Some(class) = slab.class {
+            self.shelves.joined(class, slab.free());
+        }
         self.uses[at] = Use::Head(Box::new(slab));
         for (page, behind) in (at + 1..last).zip(1..) {
             self.uses[page] = Use::Behind(behind);
         }
-        if is_open {
-            self.join_partial(first);
-        }
+        self.shelve(first);
     }
 
     /// By how many elements `uses` grows at the most for so many more pages.
@@ -168,18 +240,29 @@ impl<P: PageSource> Slots<P> {
         while freed < bytes && self.bury() {
             freed = before.saturating_sub(self.memory());
         }
-        for class in 0..CLASSES {
+        for number in 0..CLASSES {
             if freed >= bytes {
                 break;
             }
-            let empty = self.partial[class].iter().copied();
-            let empty: Vec<u32> = empty.filter(|first| self.head(*first).is_empty()).collect();
-            for first in empty {
-                self.give_back_slab(first);
+            let class = Class::numbered(u8::try_from(number).expect("few classes"));
+            // The last free slots of a class that is in use are not given away.
+            let is_dear = !self.shelves.is_unused(class)
+                && !self.shelves.could_spare_a_slab(class, self.spare);
+            if is_dear || !self.drop_empty(class) {
+                continue;
             }
             freed = before.saturating_sub(self.memory());
         }
         freed
+    }
+
+    /// Gives an empty slab of a class back; whether there was one.
+    pub(super) fn drop_empty(&mut self, class: Class) -> bool {
+        let empty = self.shelves.empty(class);
+        if let Some(first) = empty {
+            self.give_back_slab(first);
+        }
+        empty.is_some()
     }
 
     /// Writes an entry into a slot that was taken for it.
@@ -187,6 +270,11 @@ impl<P: PageSource> Slots<P> {
         let (begin, source) = (slot.begin(), &mut self.pages.source);
         source.store(begin + HEADER as u64, key);
         source.store(begin + (HEADER + key.len()) as u64, value);
+        self.write_header(slot, header);
+    }
+
+    pub(super) fn write_header(&mut self, slot: Slot, header: &Header) {
+        let (begin, source) = (slot.begin(), &mut self.pages.source);
         source.store(begin, &header.front());
         source.store(begin + STATE_AT, &header.state().to_le_bytes());
     }
@@ -220,15 +308,35 @@ impl<P: PageSource> Slots<P> {
         let first = self.first(slot);
         let slab = self.head_mut(first);
         slab.give_back(slot);
-        if slab.class.is_none() {
+        let is_misplaced = slab.tier() != slab.shelf;
+        let Some(class) = slab.class else {
             self.give_back_slab(first);
             return;
-        }
-        let (is_empty, is_listed) = (slab.is_empty(), slab.rank.is_some());
-        if !is_listed {
-            self.join_partial(first);
-        } else if is_empty && self.siblings(first) > 1 {
+        };
+        let (is_empty, free) = (slab.is_empty(), slab.free());
+        self.shelves.gave_back(class);
+        if is_empty && self.shelves.free(class) > free {
             self.give_back_slab(first);
+        } else if is_misplaced {
+            self.shelve(first);
+        }
+    }
+
+    /// The first slot at or behind this position that is taken.
+    pub(super) fn next_taken(&self, from: Slot) -> Option<Slot> {
+        let mut at = from;
+        loop {
+            let next = match self.uses.get(at.page())? {
+                Use::None => (at.0 >> 12) + 1,
+                Use::Head(_) | Use::Behind(_) => {
+                    let slab = self.slab(at);
+                    if let Some(slot) = slab.next_taken(at) {
+                        return Some(slot);
+                    }
+                    slab.first + slab.pages
+                }
+            };
+            at = Slot::at(next, 0);
         }
     }
 
@@ -258,7 +366,7 @@ impl<P: PageSource> Slots<P> {
     /// Forgets all entries; their pages stay until they are let go.
     pub(super) fn clear(&mut self) {
         self.cleared.push(std::mem::take(&mut self.uses));
-        self.partial.iter_mut().for_each(Vec::clear);
+        self.shelves.clear();
     }
 
     /// Has [`bury`](Self::bury) give back the pages of what was cleared.
@@ -303,54 +411,30 @@ impl<P: PageSource> Slots<P> {
         }
     }
 
-    fn head(&self, first: u32) -> &Slab {
+    pub(super) fn head(&self, first: u32) -> &Slab {
         match &self.uses[first as usize] {
             Use::Head(slab) => slab,
             other => panic!("page {first} has no slab: {other:?}"),
         }
     }
 
-    fn head_mut(&mut self, first: u32) -> &mut Slab {
+    pub(super) fn head_mut(&mut self, first: u32) -> &mut Slab {
         match &mut self.uses[first as usize] {
             Use::Head(slab) => slab,
             other => panic!("page {first} has no slab: {other:?}"),
         }
     }
 
-    /// How many slabs of this one's class have a free slot.
-    fn siblings(&self, first: u32) -> usize {
-        let class = self.head(first).class;
-        class.map_or(0, |class| self.partial[class.number()].len())
-    }
-
-    fn join_partial(&mut self, first: u32) {
-        let class = self.head(first).class.expect("a slab of a class");
-        let partial = &mut self.partial[class.number()];
-        let rank = u32::try_from(partial.len()).expect("fewer slabs than pages");
-        partial.push(first);
-        self.head_mut(first).rank = Some(rank);
-    }
-
-    fn leave_partial(&mut self, first: u32) {
-        let slab = self.head_mut(first);
-        let (Some(class), Some(rank)) = (slab.class, slab.rank.take()) else {
-            return;
-        };
-        let partial = &mut self.partial[class.number()];
-        partial.swap_remove(rank as usize);
-        if let Some(moved) = partial.get(rank as usize).copied() {
-            self.head_mut(moved).rank = Some(rank);
-        }
-    }
-
     fn give_back_slab(&mut self, first: u32) {
-        self.leave_partial(first);
+        self.unshelve(first);
         let slab = self.head(first);
         let (pages, heap) = (slab.pages, slab.heap());
-        let last = if slab.class.is_some() {
-            first + pages
-        } else {
-            first + 1
+        let last = match slab.class {
+            Some(class) => {
+                self.shelves.left(class);
+                first + pages
+            }
+            None => first + 1,
         };
         for page in first..last {
             self.uses[page as usize] = Use::None;
@@ -368,26 +452,22 @@ impl<P: PageSource> Slots<P> {
                 _ => None,
             })
         }
-        let (mut taken, mut listed) = (Vec::new(), 0);
+        let (mut taken, mut firsts) = (Vec::new(), Vec::new());
         for slab in slabs(&self.uses) {
             taken.extend(slab.taken());
             let used = superblock::use_of(&self.pages.source, slab.first);
             assert_eq!(used, Some(superblock::Use::of(slab.class)));
-            let Some(class) = slab.class else {
+            if slab.class.is_none() {
                 assert!(!slab.is_empty(), "an empty run is kept");
                 continue;
-            };
-            assert_eq!(slab.rank.is_none(), slab.is_full());
-            if let Some(rank) = slab.rank {
-                assert_eq!(self.partial[class.number()][rank as usize], slab.first);
-                listed += 1;
             }
+            firsts.push(slab.first);
             let pages = slab.first as usize..(slab.first + slab.pages) as usize;
             for (behind, page) in (0..).zip(pages).skip(1) {
                 assert!(matches!(self.uses[page], Use::Behind(n) if n == behind));
             }
         }
-        assert_eq!(listed, self.partial.iter().map(Vec::len).sum::<usize>());
+        self.check_shelves(&firsts);
         let gone = || self.graves.iter().chain(&self.cleared);
         let all = || slabs(&self.uses).chain(gone().flat_map(|uses| slabs(uses)));
         assert_eq!(self.heap, all().map(Slab::heap).sum::<usize>());

@@ -95,6 +95,18 @@ pub(super) fn write(source: &mut impl PageSource, key: HashKey) {
     source.store(0, &bytes[..16]);
 }
 
+/// Whether these bytes begin as a region that was written.
+pub(super) fn is_begun(front: &[u8]) -> bool {
+    front.starts_with(MAGIC)
+}
+
+/// Whether a region whose front has these bytes may be one that was being written.
+pub(super) fn is_unfinished(front: &[u8]) -> bool {
+    let written = MAGIC.len()..CHECKED + 4;
+    let mut bytes = front.iter().enumerate();
+    bytes.all(|(at, byte)| *byte == 0 || written.contains(&at))
+}
+
 /// Reads the front of a region of so many pages.
 pub(super) fn read(source: &impl PageSource, pages: u32) -> Result<Superblock, Refused> {
     if pages < FRONT {
@@ -109,7 +121,7 @@ pub(super) fn read(source: &impl PageSource, pages: u32) -> Result<Superblock, R
         let at = usize::try_from(at).expect("below WORDS_END");
         u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
     };
-    if bytes[..16] != *MAGIC {
+    if !is_begun(bytes) {
         return Err(Refused::Foreign);
     }
     // The version comes before the checksum: another version may have it elsewhere.

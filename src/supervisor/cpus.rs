@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::{SysconfVar, sysconf};
 
+use super::cgroups::{self, Cgroup, Version};
+
 /// How many cores there are for workers, and why so many. Its text is for the log:
 /// `2 of 8 cores: cgroup quota 150000/100000 of /a/b`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,116 +110,37 @@ fn decide(online: u32, allowed: u32, quota: Option<Quota>) -> CpuCount {
 
 /// The tightest quota of all control groups that this process is in, of both versions.
 fn tightest_quota(read: &dyn Fn(&Path) -> Option<String>) -> Option<Quota> {
-    let groups = read(Path::new("/proc/self/cgroup"))?;
-    let mounts = read(Path::new("/proc/self/mountinfo"))?;
     let mut tightest: Option<Quota> = None;
-    for group in groups.lines().filter_map(Group::parse) {
-        let mounts = mounts.lines().filter_map(Mount::parse);
-        for mount in mounts.filter(|mount| mount.version == group.version) {
-            for (dir, cgroup) in mount.dirs(group.path) {
-                if let Some((quota, period)) = group.version.quota(read, &dir) {
-                    let found = Quota {
-                        quota,
-                        period,
-                        cgroup,
-                    };
-                    tightest = match tightest {
-                        Some(before) if !found.is_tighter_than(&before) => Some(before),
-                        _ => Some(found),
-                    };
-                }
-            }
+    for group in cgroups::of_this_process(read, "cpu") {
+        if let Some((quota, period)) = quota_of(read, &group) {
+            let found = Quota {
+                quota,
+                period,
+                cgroup: group.name,
+            };
+            tightest = match tightest {
+                Some(before) if !found.is_tighter_than(&before) => Some(before),
+                _ => Some(found),
+            };
         }
     }
     tightest
 }
 
-/// The two designs of control groups, `cgroups(7)`; a machine can have both at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Version {
-    V1,
-    V2,
-}
-
-impl Version {
-    /// The quota and the period, in microseconds, of the group with this directory.
-    fn quota(self, read: &dyn Fn(&Path) -> Option<String>, dir: &Path) -> Option<(u64, u64)> {
-        let (quota, period) = match self {
-            Self::V1 => (
-                read(&dir.join("cpu.cfs_quota_us"))?,
-                read(&dir.join("cpu.cfs_period_us"))?,
-            ),
-            Self::V2 => {
-                let max = read(&dir.join("cpu.max"))?;
-                let (quota, period) = max.trim().split_once(' ')?;
-                (quota.to_owned(), period.to_owned())
-            }
-        };
-        // No quota is -1 or "max", and so no number.
-        let (quota, period) = (quota.trim().parse().ok()?, period.trim().parse().ok()?);
-        (quota > 0 && period > 0).then_some((quota, period))
-    }
-}
-
-/// A line of `/proc/self/cgroup`: a group that the process is in and that can have a CPU quota.
-struct Group<'a> {
-    version: Version,
-    path: &'a Path,
-}
-
-impl<'a> Group<'a> {
-    /// `4:cpu,cpuacct:/a/b` of version 1, `0::/a/b` of version 2.
-    fn parse(line: &'a str) -> Option<Self> {
-        let mut fields = line.splitn(3, ':');
-        let (id, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
-        let version = match controllers {
-            "" if id == "0" => Version::V2,
-            list if list.split(',').any(|name| name == "cpu") => Version::V1,
-            _ => return None,
-        };
-        let path = Path::new(path);
-        Some(Self { version, path })
-    }
-}
-
-/// A line of `/proc/self/mountinfo`: where a part of the groups can be seen.
-struct Mount<'a> {
-    version: Version,
-    /// The group that is seen at `point`.
-    root: &'a Path,
-    point: &'a Path,
-}
-
-impl<'a> Mount<'a> {
-    /// `32 31 0:29 /root /point rw shared:7 - cgroup cgroup rw,cpu`, `proc_pid_mountinfo(5)`.
-    fn parse(line: &'a str) -> Option<Self> {
-        let (mount, kind) = line.split_once(" - ")?;
-        let mut mount = mount.split(' ').skip(3);
-        let (root, point) = (mount.next()?, mount.next()?);
-        let mut kind = kind.split(' ');
-        let version = match (kind.next()?, kind.nth(1)?) {
-            ("cgroup2", _) => Version::V2,
-            ("cgroup", options) if options.split(',').any(|option| option == "cpu") => Version::V1,
-            _ => return None,
-        };
-        Some(Self {
-            version,
-            root: Path::new(root),
-            point: Path::new(point),
-        })
-    }
-
-    /// The directories of a group and of all groups above it that can be seen, with their names.
-    fn dirs(&self, group: &Path) -> Vec<(PathBuf, PathBuf)> {
-        // A group outside of the part that is mounted cannot be seen: all that is known is that
-        // the mount's root is, in a container, the group of the container.
-        let below = group.strip_prefix(self.root).unwrap_or(Path::new(""));
-        let name = |below| self.root.join(below).components().collect();
-        let above = below.ancestors();
-        above
-            .map(|below| (self.point.join(below), name(below)))
-            .collect()
-    }
+/// The quota and the period of a group, in microseconds.
+fn quota_of(read: &dyn Fn(&Path) -> Option<String>, group: &Cgroup) -> Option<(u64, u64)> {
+    let file = |name| read(&group.dir.join(name));
+    let (quota, period) = match group.version {
+        Version::V1 => (file("cpu.cfs_quota_us")?, file("cpu.cfs_period_us")?),
+        Version::V2 => {
+            let max = file("cpu.max")?;
+            let (quota, period) = max.trim().split_once(' ')?;
+            (quota.to_owned(), period.to_owned())
+        }
+    };
+    // No quota is -1 or "max", and so no number.
+    let (quota, period) = (quota.trim().parse().ok()?, period.trim().parse().ok()?);
+    (quota > 0 && period > 0).then_some((quota, period))
 }
 
 #[cfg(test)]

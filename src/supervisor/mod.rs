@@ -6,9 +6,11 @@
 //! `simulator` drives them through a world that lies, delays and repeats itself.
 //!
 //! The other half does: [`spawn`] and [`reap`] are processes, [`listeners`] the sockets that
-//! workers share, [`cpus`] how many workers there should be. The master joins the halves.
+//! workers share, [`cpus`] how many workers there should be, `cgroups` where the kernel bounds this
+//! process. The master joins the halves.
 
 pub mod action;
+pub(crate) mod cgroups;
 pub mod cpus;
 pub mod event;
 pub mod listeners;

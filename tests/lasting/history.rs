@@ -1,0 +1,176 @@
+//! What a client knows of the entries that are its own: what was acknowledged to it, and what may
+//! have been done besides.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+use memstore_cluster::{SetOptions, Store};
+
+/// How far deadlines may be off: they are told in milliseconds, by a process that takes its time.
+const SLACK: Duration = Duration::from_secs(2);
+
+/// An entry as a client wrote it.
+#[derive(Debug, Clone, PartialEq)]
+struct Known {
+    value: Vec<u8>,
+    /// It ends between these two.
+    ends: Option<(Instant, Instant)>,
+}
+
+/// One client's entries, by key; `None` for one that was destroyed or never was.
+pub(crate) struct History {
+    name: String,
+    rng: Rng,
+    known: BTreeMap<String, Option<Known>>,
+    /// What was asked for and not acknowledged.
+    asked: Option<(String, Option<Known>)>,
+}
+
+/// The master went away before it acknowledged anything.
+#[derive(Debug)]
+pub(crate) struct Lost;
+
+impl History {
+    pub(crate) fn new(name: &str, seed: u64) -> Self {
+        Self {
+            name: name.to_owned(),
+            rng: Rng::with_seed(seed),
+            known: BTreeMap::new(),
+            asked: None,
+        }
+    }
+
+    /// Does something and waits for its acknowledgement.
+    pub(crate) fn work(&mut self, store: &Store) -> Result<(), Lost> {
+        let key = format!("{}:{}", self.name, self.rng.u32(0..60));
+        let now = self.known.get(&key).cloned().flatten();
+        let (begin, ttl) = (Instant::now(), self.ttl());
+        let what = self.rng.u32(0..10);
+        let ends = ttl.map(|ttl| (begin + ttl, begin + ttl));
+        let next = match (what, now) {
+            (0..=1, _) => None,
+            (2..=3, now) => now.map(|known| Known { ends, ..known }),
+            _ => Some(Known {
+                value: self.value(),
+                ends,
+            }),
+        };
+        self.asked = Some((key.clone(), next.clone()));
+        let is_there = match (what, &next) {
+            (0..=1, _) => store.destroy(&key).map(|_| false),
+            (2..=3, _) => store.touch(&key, ttl),
+            (_, Some(next)) => {
+                let options = ttl.map(|ttl| SetOptions::new().ttl(ttl));
+                let set = store.set_with(&key, &next.value, options.unwrap_or_default());
+                set.map(|_| true)
+            }
+            (_, None) => unreachable!("something is written"),
+        };
+        let is_there = is_there.map_err(|_| Lost)?;
+        self.asked = None;
+        self.known
+            .insert(key, next.filter(|_| is_there).map(Known::done));
+        Ok(())
+    }
+
+    fn ttl(&mut self) -> Option<Duration> {
+        let seconds = [3_600, 7_200, 360_000];
+        match self.rng.u32(0..6) {
+            0 => Some(Duration::from_millis(self.rng.u64(1..400))),
+            1..=3 => Some(Duration::from_secs(seconds[self.rng.usize(0..3)])),
+            _ => None,
+        }
+    }
+
+    fn value(&mut self) -> Vec<u8> {
+        let most = match self.rng.u32(0..40) {
+            0 => 300_000,
+            1..=5 => 20_000,
+            _ => 400,
+        };
+        let mut value = vec![0; self.rng.usize(0..most)];
+        self.rng.fill(&mut value);
+        value
+    }
+
+    /// Compares with what the store has, and goes on from there; how many entries it has.
+    pub(crate) fn check(&mut self, store: &Store) -> u64 {
+        let mut entries = 0;
+        if let Some((key, next)) = self.asked.take() {
+            let known = self.known.entry(key.clone()).or_default();
+            let next = next.map(Known::done);
+            if !is_so(store, &key, known.as_ref()) {
+                *known = next;
+            }
+        }
+        for (key, known) in &mut self.known {
+            assert!(
+                is_so(store, key, known.as_ref()),
+                "{key} was {}, and is {}",
+                shown(known.as_ref()),
+                store
+                    .get(key)
+                    .unwrap()
+                    .map_or("not there".to_owned(), |entry| format!(
+                        "{} bytes for {:?}",
+                        entry.value.len(),
+                        entry.ttl
+                    )),
+            );
+            // Whatever is about to end is ended before anything is counted.
+            if known.as_ref().is_some_and(Known::is_short) {
+                store.destroy(key).unwrap();
+                *known = None;
+            }
+            entries += u64::from(known.is_some());
+        }
+        entries
+    }
+}
+
+impl Known {
+    /// It is known by now when the store set the deadline, at the latest.
+    fn done(mut self) -> Self {
+        if let Some((_, latest)) = &mut self.ends {
+            *latest += SLACK;
+        }
+        self
+    }
+
+    fn is_short(&self) -> bool {
+        let soon = Instant::now() + Duration::from_secs(60);
+        self.ends.is_some_and(|(earliest, _)| earliest < soon)
+    }
+}
+
+fn shown(known: Option<&Known>) -> String {
+    known.map_or("not there".to_owned(), |known| {
+        let ends = known
+            .ends
+            .map(|(earliest, _)| earliest.saturating_duration_since(Instant::now()));
+        format!("{} bytes for {ends:?}", known.value.len())
+    })
+}
+
+fn is_so(store: &Store, key: &str, known: Option<&Known>) -> bool {
+    let before = Instant::now();
+    let found = store.get(key).unwrap();
+    let after = Instant::now();
+    let Some(known) = known else {
+        return found.is_none();
+    };
+    let Some(found) = found else {
+        return known
+            .ends
+            .is_some_and(|(earliest, _)| after + SLACK >= earliest);
+    };
+    let ends = match (found.ttl, known.ends) {
+        (None, None) => true,
+        (Some(ttl), Some((earliest, latest))) => {
+            after + ttl + SLACK >= earliest && before + ttl <= latest
+        }
+        _ => false,
+    };
+    ends && found.value == known.value
+}

@@ -1,0 +1,169 @@
+//! Masters that are killed under load: what was acknowledged is in the file.
+
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use memstore_cluster::{Options, Store};
+use nix::sys::signal::Signal;
+
+use crate::common::{Running, connect, eventually};
+use crate::history::History;
+use crate::{Place, common};
+
+const CLIENTS: usize = 4;
+/// Long for an answer, and short for who waits for one that never comes.
+const TIMEOUT: Duration = Duration::from_millis(700);
+
+fn from_environment(name: &str, otherwise: u64) -> u64 {
+    std::env::var(name).map_or(otherwise, |text| text.parse().expect("a number"))
+}
+
+/// A connection, once the master lets in.
+fn client(sock: &Path) -> Store {
+    let options = || Options {
+        sock: Some(sock.to_owned()),
+        connect: true,
+        timeout: TIMEOUT,
+        ..Options::default()
+    };
+    eventually("the master answers", || options().create().ok())
+}
+
+/// All clients work until the master is killed, after so much work.
+fn work_and_kill(master: &Running, sock: &Path, histories: &mut [History], works: u64) {
+    let done = AtomicU64::new(0);
+    let stores: Vec<Store> = histories.iter().map(|_| client(sock)).collect();
+    thread::scope(|scope| {
+        for (history, store) in histories.iter_mut().zip(stores) {
+            let done = &done;
+            scope.spawn(move || {
+                while history.work(&store).is_ok() {
+                    done.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        eventually("enough is done", || {
+            (done.load(Ordering::Relaxed) >= works).then_some(())
+        });
+        master.signal(Signal::SIGKILL);
+    });
+}
+
+#[test]
+fn what_was_acknowledged_survives_the_death_of_the_master() {
+    let seed = from_environment("LASTING_SEED", fastrand::u64(..));
+    let rounds = from_environment("LASTING_ROUNDS", 12);
+    println!("replay with LASTING_SEED={seed}");
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let place = Place::new();
+    let mut histories: Vec<History> = (0..CLIENTS)
+        .map(|number| History::new(&format!("client{number}"), rng.u64(..)))
+        .collect();
+    for round in 0..rounds {
+        let sync = ["never", "1s", "always"][rng.usize(0..3)];
+        let [serve, run] = &mut place.masters(&format!("--sync {sync}"));
+        let mut master = Running::start(if rng.bool() { serve } else { run });
+        let store = client(&place.sock());
+        let known: u64 = histories
+            .iter_mut()
+            .map(|history| history.check(&store))
+            .sum();
+        assert_eq!(store.length().unwrap(), known, "in round {round}");
+        assert_eq!(store.all().count() as u64, known, "in round {round}");
+        work_and_kill(&master, &place.sock(), &mut histories, rng.u64(1..1_500));
+        assert_eq!(
+            master.wait().signal(),
+            Some(9),
+            "in round {round}, --sync {sync}"
+        );
+    }
+}
+
+#[test]
+fn an_orderly_end_leaves_a_file_as_long_as_it_has_to_be_at_the_next_beginning() {
+    let place = Place::new();
+    let len = || fs::metadata(place.store()).unwrap().len();
+    for sync in ["never", "1s", "always"] {
+        let mut master = place.serve(&format!("--sync {sync}"));
+        let store = connect(&place.sock());
+        let value = vec![7; 1 << 20];
+        assert_eq!(store.length().unwrap(), 0);
+        (0..20u8).for_each(|n| assert!(store.set([n], &value).is_ok()));
+        assert!(len() > 20 << 20);
+        for n in 0..20u8 {
+            assert!(store.destroy([n]).unwrap());
+        }
+        store.set("last", "word").unwrap();
+        master.signal(Signal::SIGTERM);
+        assert_eq!(master.finish().status.code(), Some(0));
+
+        let mut master = place.serve(&format!("--sync {sync}"));
+        let store = connect(&place.sock());
+        assert_eq!(store.get("last").unwrap().unwrap().value, b"word");
+        assert!(store.destroy("last").unwrap());
+        assert!(len() < 2 << 20, "{} bytes are left, --sync {sync}", len());
+        master.signal(Signal::SIGTERM);
+        assert_eq!(master.finish().status.code(), Some(0));
+    }
+}
+
+#[test]
+fn versions_go_on_where_they_were() {
+    let place = Place::new();
+    let mut last = None;
+    for _ in 0..3 {
+        let mut master = place.serve("");
+        let store = connect(&place.sock());
+        assert_eq!(store.get("key").unwrap().map(|entry| entry.seq), last);
+        for _ in 0..10 {
+            let seq = store.set("key", "value").unwrap();
+            assert!(last < Some(seq), "{last:?}, {seq:?}");
+            last = Some(seq);
+        }
+        assert!(last < store.set("other", "").ok());
+        assert!(store.destroy("other").unwrap());
+        master.signal(Signal::SIGKILL);
+        master.wait();
+    }
+}
+
+#[test]
+fn nothing_of_a_file_is_left_in_a_process_that_has_closed_it() {
+    let place = Place::new();
+    let path = place.store();
+    let uses = || {
+        let maps = fs::read_to_string("/proc/self/maps").unwrap();
+        let fds = fs::read_dir("/proc/self/fd").unwrap().flatten();
+        let fds = fds.filter(|fd| fs::read_link(fd.path()).is_ok_and(|link| link == path));
+        maps.matches(path.to_str().unwrap()).count() + fds.count()
+    };
+    for syncing in ["never", "1s", "always"] {
+        let source = memstore_cluster::Source::file(&path, syncing.parse().unwrap());
+        for _ in 0..5 {
+            let store = Options {
+                standalone: memstore_cluster::Standalone::Always,
+                store: source.clone(),
+                ..Options::default()
+            };
+            let store = store.create().unwrap();
+            store.set("key", syncing).unwrap();
+            assert!(uses() >= 2);
+            drop(store);
+            assert_eq!(uses(), 0, "--sync {syncing}");
+        }
+    }
+    let place = Place::new();
+    let master = place.serve("");
+    let fds = common::open_fds(master.pid());
+    let store = connect(&place.sock());
+    (0..2_000u32).for_each(|n| assert!(store.set(n.to_le_bytes(), [7; 5_000]).is_ok()));
+    store.clear().unwrap();
+    drop(store);
+    eventually("no descriptor is left", || {
+        (common::open_fds(master.pid()) == fds).then_some(())
+    });
+}
