@@ -206,6 +206,7 @@ impl Master {
             } else {
                 upkeep = Upkeep::Until(now.after_ms(1));
             }
+            turn.tell_gone();
             // What was not made to last is not acknowledged.
             turn.backend.commit().map_err(io::Error::other)?;
             let store = turn.backend.memory_use();

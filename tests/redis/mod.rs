@@ -19,7 +19,10 @@ pub mod step;
 
 mod connection;
 mod keys;
+mod pubsub;
+mod server;
 mod strings;
+mod transactions;
 
 /// A group of commands.
 pub struct Group {
@@ -43,8 +46,23 @@ pub const GROUPS: &[Group] = &[
         grammar: keys::GRAMMAR,
     },
     Group {
+        name: "pubsub",
+        cases: pubsub::CASES,
+        grammar: pubsub::GRAMMAR,
+    },
+    Group {
+        name: "server",
+        cases: server::CASES,
+        grammar: server::GRAMMAR,
+    },
+    Group {
         name: "strings",
         cases: strings::CASES,
         grammar: strings::GRAMMAR,
+    },
+    Group {
+        name: "transactions",
+        cases: transactions::CASES,
+        grammar: transactions::GRAMMAR,
     },
 ];
