@@ -46,6 +46,10 @@ pub enum Error {
     /// The store is at its memory bound; with what that is.
     #[error("{0}; reads and destroys go on, writes are refused until space is freed")]
     OutOfMemory(String),
+    /// The value is not bytes but a hash, which clients of the Redis dialect have written. It can be
+    /// overwritten, touched and destroyed, and only they can read it.
+    #[error("the value is a hash, which only the Redis dialect reads")]
+    WrongKind,
     /// The master has too much to do to take the request.
     #[error("the master is busy; try again")]
     Busy,

@@ -9,7 +9,6 @@ use std::path::Path;
 use super::exit::{Exit, Failure};
 use super::output;
 use crate::cluster::{Batch, SetOptions, Store};
-use crate::contract::Kind;
 use crate::contract::{Condition, Expiry, Kind};
 use crate::error::{Error, Result};
 use crate::snapshot::{Format, Reader, Record, RecordRef, Replacement, Writer};

@@ -332,6 +332,7 @@ fn every_error_reply_has_its_error() {
             ErrorCode::KeyTooLong => matches!(error, Error::KeyTooLong { len: 3, .. }),
             ErrorCode::TooLarge => matches!(error, Error::ValueTooLarge { len: 5, .. }),
             ErrorCode::OutOfMemory => matches!(error, Error::OutOfMemory(_)),
+            ErrorCode::WrongKind => matches!(error, Error::WrongKind),
             ErrorCode::Busy => matches!(error, Error::Busy),
             ErrorCode::AuthRequired | ErrorCode::AuthFailed => {
                 matches!(error, Error::Authentication(_))

@@ -127,6 +127,7 @@ pub(crate) fn refusal(
         (ErrorCode::AuthFailed, ..) => {
             Error::Authentication("the secret is not the master's".into())
         }
+        (ErrorCode::WrongKind, ..) => Error::WrongKind,
         (ErrorCode::Backend, ..) => Error::Backend(message),
         (ErrorCode::Timeout, ..) => Error::Timeout {
             operation,

@@ -52,6 +52,9 @@ impl Store {
     }
 
     /// The live entry with this key.
+    ///
+    /// # Errors
+    /// [`Error::WrongKind`] if it is a hash of the Redis dialect.
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Entry>> {
         let key = key.as_ref();
         self.call(&Request::Get { key }, |reply| match reply {
@@ -102,6 +105,7 @@ impl Store {
 
     /// Walks over all live entries, in no particular order, page by page: nobody is kept waiting.
     /// What is there from start to end is met exactly once, or again if it is written meanwhile.
+    /// Hashes of the Redis dialect are left out.
     pub fn all(&self) -> All<'_> {
         All {
             store: self,
@@ -110,7 +114,7 @@ impl Store {
         }
     }
 
-    /// The number of live entries.
+    /// The number of live entries, with the hashes of the Redis dialect.
     pub fn length(&self) -> Result<u64> {
         self.call(&Request::Length, |reply| match reply {
             Reply::Length(length) => Ok(length),

@@ -15,13 +15,15 @@ pub use conversation::{Changed, Conversation, Host, Next, Origin};
 
 use crate::backend::{Backend, BackendError, Cursor, Deadline, SetOutcome, Walk};
 use crate::config::Limits;
-use crate::contract::Expiry;
+use crate::contract::{Expiry, Kind};
 use crate::protocol::message::{Entry, ErrorCode, Failure, Item, Page, Set};
 use crate::protocol::{Reply, Request};
 use crate::time::Millis;
 
 /// Entries of a page where the client leaves it to us.
 const PAGE_ITEMS: u32 = 512;
+/// A page may end without an item after so many entries that are not for it.
+const SKIPPED: u32 = 4 * PAGE_ITEMS;
 /// What an entry in a page costs besides its key and value, in bytes, at the most.
 const ITEM_OVERHEAD: usize = 48;
 
@@ -52,6 +54,9 @@ fn answer<'b>(
     Ok(match *request {
         Request::Ping => Reply::Pong,
         Request::Get { key } => match backend.get(now, key)? {
+            Some(entry) if entry.kind != Kind::Bytes => {
+                return Err(failure(ErrorCode::WrongKind, "the value is a hash"));
+            }
             Some(entry) => Reply::Entry(Entry {
                 seq: entry.seq,
                 ttl_ms: ttl_ms(now, entry.deadline),
@@ -86,6 +91,7 @@ fn answer<'b>(
     })
 }
 
+/// A part of a walk over what `get` would answer. Hashes are left out, but not of a `length`.
 fn page(
     backend: &mut dyn Backend,
     now: Millis,
@@ -96,8 +102,16 @@ fn page(
         0 => PAGE_ITEMS,
         limit => limit.min(PAGE_ITEMS),
     };
-    let (mut items, mut bytes) = (Vec::new(), 0);
+    let (mut items, mut bytes, mut skipped) = (Vec::new(), 0, 0);
     let next = backend.all(now, Cursor(cursor), &mut |key, entry| {
+        if entry.kind != Kind::Bytes {
+            skipped += 1;
+            return if skipped < SKIPPED {
+                Walk::On
+            } else {
+                Walk::Pause
+            };
+        }
         bytes += key.len() + entry.value.len() + ITEM_OVERHEAD;
         items.push(Item {
             key: Cow::Owned(key.to_vec()),
@@ -228,6 +242,28 @@ mod tests {
             Reply::Entry(entry) => assert_eq!(entry.ttl_ms, Some(6)),
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn a_hash_is_not_given_as_bytes() {
+        let mut backend = MemoryBackend::new();
+        for n in 0..3 * SKIPPED {
+            let (key, value) = (n.to_le_bytes(), (Kind::Hash, &b"h"[..]));
+            let set = backend.set_kind(NOW, &key, value, Deadline::Never, Condition::Always);
+            set.unwrap();
+        }
+        let key = &1u32.to_le_bytes();
+        match execute(&mut backend, NOW, &limits(), &Request::Get { key }) {
+            Reply::Error(failure) => assert_eq!(failure.code, ErrorCode::WrongKind),
+            other => panic!("{other:?}"),
+        }
+        execute(&mut backend, NOW, &limits(), &set(b"k", b"v"));
+        let pages = pages(&mut backend);
+        assert_eq!(pages.iter().sum::<usize>(), 1);
+        assert!(pages.len() >= 3, "a page looks at so many entries only");
+        execute(&mut backend, NOW, &limits(), &set(key, b"v"));
+        let value = backend.get(NOW, key).unwrap().unwrap();
+        assert_eq!((&*value.value, value.kind), (&b"v"[..], Kind::Bytes));
     }
 
     #[test]

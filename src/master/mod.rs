@@ -6,6 +6,7 @@
 
 mod fleet;
 mod notices;
+mod preload;
 mod pressure;
 mod service;
 
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 pub(crate) use fleet::Command;
 use fleet::Fleet;
+pub(crate) use preload::Preload;
 use pressure::Pressure;
 use service::{Service, Session};
 

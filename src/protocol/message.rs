@@ -230,11 +230,13 @@ pub enum ErrorCode {
     Backend = 0xCA,
     /// The backend did not answer in time.
     Timeout = 0xCB,
+    /// The value is a hash of the Redis dialect, not bytes.
+    WrongKind = 0xCC,
 }
 
 impl ErrorCode {
     /// Every error code.
-    pub const EVERY: [Self; 12] = [
+    pub const EVERY: [Self; 13] = [
         Self::BadRequest,
         Self::UnknownOp,
         Self::Unsupported,
@@ -247,6 +249,7 @@ impl ErrorCode {
         Self::Version,
         Self::Backend,
         Self::Timeout,
+        Self::WrongKind,
     ];
 
     /// The error with this code.

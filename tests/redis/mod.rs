@@ -18,6 +18,7 @@ pub mod servers;
 pub mod step;
 
 mod connection;
+mod hashes;
 mod keys;
 mod pubsub;
 mod server;
@@ -39,6 +40,11 @@ pub const GROUPS: &[Group] = &[
         name: "connection",
         cases: connection::CASES,
         grammar: connection::GRAMMAR,
+    },
+    Group {
+        name: "hashes",
+        cases: hashes::CASES,
+        grammar: hashes::GRAMMAR,
     },
     Group {
         name: "keys",

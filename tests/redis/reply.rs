@@ -109,7 +109,8 @@ impl Likeness {
         match (word(0).as_str(), word(1).as_str()) {
             ("TTL" | "EXPIRETIME", _) => Self::Close(5),
             ("PTTL" | "PEXPIRETIME", _) => Self::Close(5_000),
-            ("KEYS" | "SCAN" | "HKEYS" | "HVALS" | "HGETALL" | "HSCAN", _)
+            ("HRANDFIELD", _) if args.len() == 2 => Self::Shape,
+            ("KEYS" | "SCAN" | "HKEYS" | "HVALS" | "HGETALL" | "HSCAN" | "HRANDFIELD", _)
             | ("PUBSUB", "CHANNELS" | "SHARDCHANNELS") => Self::AnyOrder,
             ("TIME" | "RANDOMKEY" | "HELLO", _)
             | ("MEMORY", "USAGE")

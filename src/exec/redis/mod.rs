@@ -9,11 +9,13 @@
 //! | `fault` | the errors, in Redis's words |
 //! | `expiry` | deadlines as arguments |
 //! | `aside` | copies of entries on their way |
+//! | `fields` | a hash as the bytes of one value |
 //! | `channels` | who is subscribed to what |
 //! | `strings`, `connection`, … | the commands, a group each |
 //!
 //! Called by the master with the bytes that arrived. Both dialects share one keyspace: what is a
-//! string here is what `get` and `set` of the other dialect read and write.
+//! string here is what `get` and `set` of the other dialect read and write. What is a hash here is
+//! an error to its `get`, is left out of its `all`, and counts for its `length`.
 //!
 //! Replies are byte for byte those of Redis 7.0, errors too; a test asks both. Differences on
 //! purpose:
@@ -39,6 +41,9 @@
 //! - Where memory is full, commands that write to several keys change nothing: `MSET` and `MSETNX`
 //!   take back what they have written, which gives it the number of a new write; `RENAME` and `COPY`
 //!   write the new key first, so `RENAME` needs room for both a moment long, and may be refused.
+//! - A hash is one value, so `--max-value` bounds it as a whole, its fields are always in the order in
+//!   which they came, and `HSCAN` gives all at once. The reply of `HRANDFIELD` is bounded as that of
+//!   `KEYS` is.
 //! - `OBJECT ENCODING` goes by the value alone (in Redis also by how it came about), `OBJECT IDLETIME`
 //!   is 0, `MEMORY USAGE` is an estimate, `TIME` has whole milliseconds.
 
@@ -57,6 +62,8 @@ mod connection;
 mod counters;
 mod expiry;
 mod fault;
+mod fields;
+mod hashes;
 mod hello;
 mod help;
 mod info;

@@ -2,7 +2,7 @@
 
 use super::call::Call;
 use super::fault::{Done, Fault, quoted};
-use super::{client, commands, config, connection, hello, info, pubsub, transaction};
+use super::{client, commands, config, connection, hashes, hello, info, pubsub, transaction};
 use super::{counters, keys, many, object, ranges, strings, ttl, walk};
 use crate::protocol::resp::Request;
 
@@ -234,7 +234,29 @@ pub(super) static COMMANDS: &[Command] = &[
     command("getrange", 4, READ, Keys::ONE, ranges::getrange),
     command("getseq", 2, FAST_READ, Keys::ONE, strings::getseq),
     command("getset", 3, FAST_GROW, Keys::ONE, strings::getset),
+    command("hdel", -3, FAST_WRITE, Keys::ONE, hashes::hdel),
     command("hello", -1, BEFORE_AUTH, Keys::NONE, hello::hello),
+    command("hexists", 3, FAST_READ, Keys::ONE, hashes::hexists),
+    command("hget", 3, FAST_READ, Keys::ONE, hashes::hget),
+    command("hgetall", 2, READ, Keys::ONE, hashes::hgetall),
+    command("hincrby", 4, FAST_GROW, Keys::ONE, hashes::hincrby),
+    command(
+        "hincrbyfloat",
+        4,
+        FAST_GROW,
+        Keys::ONE,
+        hashes::hincrbyfloat,
+    ),
+    command("hkeys", 2, READ, Keys::ONE, hashes::hkeys),
+    command("hlen", 2, FAST_READ, Keys::ONE, hashes::hlen),
+    command("hmget", -3, FAST_READ, Keys::ONE, hashes::hmget),
+    command("hmset", -4, FAST_GROW, Keys::ONE, hashes::hmset),
+    command("hrandfield", -2, READ, Keys::ONE, hashes::hrandfield),
+    command("hscan", -3, READ, Keys::ONE, hashes::hscan),
+    command("hset", -4, FAST_GROW, Keys::ONE, hashes::hset),
+    command("hsetnx", 4, FAST_GROW, Keys::ONE, hashes::hsetnx),
+    command("hstrlen", 3, FAST_READ, Keys::ONE, hashes::hstrlen),
+    command("hvals", 2, READ, Keys::ONE, hashes::hvals),
     command("incr", 2, FAST_GROW, Keys::ONE, counters::incr),
     command("incrby", 3, FAST_GROW, Keys::ONE, counters::incrby),
     command(

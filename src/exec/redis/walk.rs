@@ -117,7 +117,7 @@ pub(super) fn scan(call: &mut Call<'_>) -> Done {
 
 /// What C's `strtoul` makes of a cursor: a sign may be there, nothing is zero, text ends at a zero
 /// byte.
-fn parse_cursor(text: &[u8]) -> Option<Cursor> {
+pub(super) fn parse_cursor(text: &[u8]) -> Option<Cursor> {
     let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
     if text.is_empty() {
         return Some(Cursor::default());

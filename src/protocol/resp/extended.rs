@@ -60,6 +60,11 @@ impl Extended {
         (value.size != Size::Infinite).then_some(value)
     }
 
+    /// Whether it is a number and not infinite.
+    pub fn is_finite(self) -> bool {
+        self.size != Size::Infinite
+    }
+
     /// The sum. `None` if it is infinite or not a number.
     pub fn checked_add(self, other: Self) -> Option<Self> {
         let (
