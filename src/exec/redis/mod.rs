@@ -25,7 +25,8 @@
 //!   up with it.
 //! - A watched key that was not there, came and went is as it was: the transaction is done.
 //! - `CLIENT SETINFO` and `CLIENT NO-TOUCH` are those of Redis 7.2; `CLIENT TRACKING` is refused.
-//! - `COMMAND DOCS` is an error, at which redis-cli shows what it knows itself; `COMMAND INFO` has no categories, tips and key specifications.
+//! - `COMMAND DOCS` is an error, at which redis-cli shows what it knows itself; `COMMAND INFO` has
+//!   no categories, tips and key specifications.
 //! - Of `CONFIG SET` only `notify-keyspace-events` can be set, and classes without events are
 //!   accepted. `CONFIG GET` and `INFO` tell what is meaningful here.
 //! - Bounds of our own, with errors of our own: on what a transaction queues, on watched keys, on
