@@ -58,6 +58,16 @@ pub enum Kind {
     Hash,
 }
 
+/// Why an entry went that nobody removed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum Gone {
+    /// Its deadline passed.
+    Expired,
+    /// It made room for another one.
+    Evicted,
+}
+
 /// What a store can do beyond `get`, `set`, `touch` and `destroy`, which all stores can.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct Capabilities(u64);

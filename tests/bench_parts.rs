@@ -352,7 +352,7 @@ fn a_long_array_is_followed_without_being_kept() {
 
 #[test]
 fn memory_in_a_memfd_is_held_mapped_or_not_and_once() {
-    const SIZE: u64 = 32 << 20;
+    const SIZE: u64 = 256 << 20;
     let this = std::process::id();
     let before = memory::held(this).unwrap();
     let mut file = File::from(memfd_create(c"bench", MFdFlags::MFD_CLOEXEC).unwrap());

@@ -187,3 +187,39 @@ fn changes_of_keys_are_told_as_the_flag_says_in_both_dialects() {
     native.set("k", "v").unwrap();
     wire.ask("PING", "+PONG\r\n");
 }
+
+#[test]
+fn what_went_by_itself_is_told_in_order_and_without_being_asked_for() {
+    let master = Master::start(&["--notify-keyspace-events", "Ex$"]);
+    let (mut wire, mut other) = (resp3(&master), master.connect());
+    wire.send("PSUBSCRIBE *\r\n");
+    wire.expect(message('>', &["psubscribe", "*", ":1"]));
+    other.ask("SET k v PX 20", "+OK\r\n");
+    let mut tells = |channel: &str, key: &str| {
+        wire.expect(message('>', &["pmessage", "*", channel, key]));
+    };
+    tells("__keyevent@0__:set", "k");
+    tells("__keyevent@0__:expired", "k");
+    other.ask("SELECT 3", "+OK\r\n");
+    other.ask("SET k v PX 20", "+OK\r\n");
+    tells("__keyevent@3__:set", "k");
+    tells("__keyevent@3__:expired", "k");
+}
+
+#[test]
+fn what_was_evicted_is_told() {
+    let memory = ["--max-memory", "4MiB", "--max-memory-policy", "evict"];
+    let master = Master::start(&[&memory[..], &["--notify-keyspace-events", "Ee"]].concat());
+    let (mut wire, mut other) = (resp3(&master), master.connect());
+    wire.send("SUBSCRIBE __keyevent@0__:evicted\r\n");
+    wire.expect(message('>', &["subscribe", "__keyevent@0__:evicted", ":1"]));
+    let value = "v".repeat(10_000);
+    for number in 0..1_000 {
+        other.ask(&format!("SET key:{number:04} {value}"), "+OK\r\n");
+    }
+    wire.expect(">3\r\n$7\r\nmessage\r\n$22\r\n__keyevent@0__:evicted\r\n$8\r\nkey:");
+    other.ask(
+        "CONFIG GET maxmemory-policy",
+        "*2\r\n$16\r\nmaxmemory-policy\r\n$11\r\nallkeys-lru\r\n",
+    );
+}

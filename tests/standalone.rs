@@ -71,7 +71,7 @@ fn the_command_is_told_that_it_is_alone() {
 #[test]
 fn listeners_are_handed_over_as_to_a_worker() {
     let folder = folder();
-    let flags = format!("{ALWAYS} --bind 127.0.0.1:0 --bind 127.0.0.1:0");
+    let flags = format!("{ALWAYS} --node-preload never --bind 127.0.0.1:0 --bind 127.0.0.1:0");
     let running = start(&folder.path().join("m.sock"), &flags, &STILL);
     until_still(running.pid());
     let pid = running.pid().to_string();

@@ -208,11 +208,6 @@ fn what_is_no_request_is_told_why_and_harms_nobody() {
     let mut of_the_future = version(1, 1);
     of_the_future[1] = 9;
     for (bytes, code, word) in [
-        (
-            b"GET / HTTP/1.1\r\n\r\n".to_vec(),
-            ErrorCode::BadRequest,
-            "",
-        ),
         (too_large, ErrorCode::TooLarge, "4294967295"),
         (of_the_future, ErrorCode::Version, "9"),
         (version(2, 5), ErrorCode::Version, "versions 2 to 5"),

@@ -8,7 +8,7 @@ use std::fmt;
 
 use super::{
     Backend, BackendError, Cursor, Deadline, EntryRef, MemoryBackend, MemoryUse, SetOutcome,
-    Upkeep, Visitor,
+    Teller, Upkeep, Visitor,
 };
 use crate::config::Memory;
 use crate::contract::{Capabilities, Condition, Kind};
@@ -77,8 +77,13 @@ impl Databases {
     }
 
     fn each_mut(&mut self) -> impl Iterator<Item = &mut MemoryBackend> {
-        let others = self.others.iter_mut().flatten().map(|one| &mut **one);
-        std::iter::once(&mut self.first).chain(others)
+        self.all_mut().flatten()
+    }
+
+    /// In the order of their numbers.
+    fn all_mut(&mut self) -> impl Iterator<Item = Option<&mut MemoryBackend>> {
+        let others = self.others.iter_mut().map(Option::as_deref_mut);
+        std::iter::once(Some(&mut self.first)).chain(others)
     }
 
     /// Lets the first take what the others leave.
@@ -193,6 +198,7 @@ impl Backend for Databases {
         let sum = uses.fold(MemoryUse::default(), |sum, one| MemoryUse {
             bytes: sum.bytes + one.bytes,
             bound: self.memory.max,
+            when_full: self.memory.when_full,
             evicted: sum.evicted + one.evicted,
         });
         Some(sum)
@@ -201,6 +207,16 @@ impl Backend for Databases {
     fn upkeep(&mut self, now: Millis) -> Upkeep {
         let left = self.each_mut().map(|one| one.upkeep(now));
         left.reduce(Upkeep::and).unwrap_or(Upkeep::Idle)
+    }
+
+    fn gone(&mut self, mut tell: Option<&mut Teller<'_>>) {
+        for (number, one) in (0..).zip(self.all_mut()) {
+            let Some(one) = one else { continue };
+            match &mut tell {
+                None => one.gone(None),
+                Some(tell) => one.gone(Some(&mut |_, gone, key| tell(number, gone, key))),
+            }
+        }
     }
 
     fn commit(&mut self) -> Result<(), BackendError> {
@@ -256,7 +272,11 @@ mod tests {
             when_full: WhenFull::Reject,
         };
         let mut all = databases(memory);
-        let fill = |store: &mut dyn Backend| (0..).take_while(|n| set(store, *n).is_ok()).count();
+        let fill = |store: &mut dyn Backend| {
+            (0..1_000_000)
+                .take_while(|n| set(store, *n).is_ok())
+                .count()
+        };
         let first = fill(all.database(1).unwrap());
         assert!(first > 3_000);
         assert!(set(&mut all, 1).is_err(), "nothing is left");

@@ -12,8 +12,8 @@ use std::time::Instant;
 
 use super::syncing::{Background, Foreground, Syncer};
 use super::{
-    Backend, BackendError, Cursor, Deadline, EntryRef, MemoryUse, SetOutcome, Upkeep, Visitor,
-    Walk, WhenFull,
+    Backend, BackendError, Cursor, Deadline, EntryRef, MemoryUse, SetOutcome, Teller, Upkeep,
+    Visitor, Walk, WhenFull,
 };
 use crate::config::{ByteSize, Syncing};
 use crate::contract::{Capabilities, Condition, Kind};
@@ -373,6 +373,7 @@ impl Backend for MemoryBackend {
         Some(MemoryUse {
             bytes: self.memory(),
             bound: self.memory_bound(),
+            when_full: self.engine.when_full(),
             evicted: self.engine.evicted(),
         })
     }
@@ -386,6 +387,17 @@ impl Backend for MemoryBackend {
             Left::Nothing => Upkeep::Idle,
         };
         of_entries.and(of_syncs)
+    }
+
+    fn gone(&mut self, tell: Option<&mut Teller<'_>>) {
+        match tell {
+            None => self.engine.ignore_gone(),
+            Some(tell) => {
+                for (gone, key) in self.engine.take_gone() {
+                    tell(0, gone, &key);
+                }
+            }
+        }
     }
 
     fn commit(&mut self) -> Result<(), BackendError> {

@@ -19,7 +19,7 @@ pub use memory::MemoryBackend;
 
 use crate::config::ByteSize;
 pub use crate::config::WhenFull;
-use crate::contract::{Capabilities, Condition, Kind, Seq};
+use crate::contract::{Capabilities, Condition, Gone, Kind, Seq};
 use crate::time::Millis;
 
 /// A backend that the master's loop and the handles in the same process share. The lock is held
@@ -66,6 +66,9 @@ pub struct Cursor(pub u64);
 /// Receives the entries of a walk, key and entry.
 pub type Visitor<'v> = dyn FnMut(&[u8], EntryRef<'_>) -> Walk + 'v;
 
+/// Is told which entry went by itself: the number of its database, why, and its key.
+pub type Teller<'t> = dyn FnMut(u8, Gone, &[u8]) + 't;
+
 /// Whether a walk shall go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Walk {
@@ -105,6 +108,8 @@ pub struct MemoryUse {
     pub bytes: u64,
     /// Bytes that it may take; `None`: as many as there are.
     pub bound: Option<u64>,
+    /// What happens at the bound.
+    pub when_full: WhenFull,
     /// Entries that were evicted so far to stay within the bound.
     pub evicted: u64,
 }
@@ -203,6 +208,11 @@ pub trait Backend: Send {
     fn upkeep(&mut self, _now: Millis) -> Upkeep {
         Upkeep::Idle
     }
+
+    /// Tells which entries went by themselves since it was last asked, in order, with the number
+    /// of the database. From the first call on such entries are remembered, until a call with
+    /// nothing to tell it to. Of very many in between some may be left out.
+    fn gone(&mut self, _tell: Option<&mut Teller<'_>>) {}
 
     /// Makes what was written as lasting as was asked for; only then is it acknowledged. Called
     /// once for all requests of a turn of the master's loop, whether or not they wrote. It may take

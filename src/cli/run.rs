@@ -43,6 +43,7 @@ pub(crate) fn run(config: &Config, command: &[OsString]) -> Result<Exit, Failure
         program: program.clone(),
         args: args.to_vec(),
         env: secret_for_workers(config)?,
+        node_preload: config.node_preload,
     };
     let reason = launch.supervise(None::<fn(&Store) -> Result<()>>)?;
     tracing::info!(?reason, "the master ends");
@@ -82,11 +83,14 @@ fn become_command(
     args: &[OsString],
 ) -> Result<Infallible, Failure> {
     tracing::info!("standalone: this process becomes the command");
-    let listeners = launch::named(launch::open_listeners(&config.bind)?);
+    let listeners = launch::open_listeners(&config.bind)?;
+    let node = launch::node_preload(config.node_preload, &listeners);
+    let env = node.map(|node| node.env()).transpose()?.unwrap_or_default();
+    let listeners = launch::named(listeners);
     let listeners: Vec<_> = listeners
         .iter()
         .map(|(listener, name)| (listener.as_fd(), name.as_str()))
         .collect();
-    let became = spawn::become_standalone(program, args, &listeners);
+    let became = spawn::become_standalone(program, args, &env, &listeners);
     Ok(became.map_err(Error::from)?)
 }

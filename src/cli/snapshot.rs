@@ -9,10 +9,10 @@ use std::path::Path;
 use super::exit::{Exit, Failure};
 use super::output;
 use crate::cluster::{Batch, SetOptions, Store};
-use crate::contract::{Condition, Expiry};
+use crate::contract::{Condition, Expiry, Kind};
 use crate::error::{Error, Result};
 use crate::snapshot::{Format, Reader, Record, RecordRef, Replacement, Writer};
-use crate::time::{Clock as _, SystemClock};
+use crate::time::{Clock as _, Millis, SystemClock};
 
 /// A batch is sent when it has so many entries or so many bytes of them.
 const BATCH: usize = 512;
@@ -35,6 +35,8 @@ pub(super) fn walk(
                 value: &entry.value,
                 deadline: entry.ttl.map(|ttl| now.after(ttl)),
                 seq: entry.seq,
+                kind: Kind::Bytes,
+                database: 0,
             };
             let ttl_ms = record.deadline.map(|then| then.as_unix() - now.as_unix());
             visit(&record, ttl_ms)?;
@@ -102,6 +104,7 @@ pub(crate) fn load(
         loaded: 0,
         expired: 0,
         there: 0,
+        foreign: 0,
     };
     let ended = load.all(input, &name);
     output::say(&load.summary());
@@ -117,6 +120,8 @@ struct Load<'s> {
     expired: u64,
     /// Skipped, for there are such entries.
     there: u64,
+    /// Skipped, for only a master itself can load them: hashes, and other databases than the first.
+    foreign: u64,
 }
 
 impl Load<'_> {
@@ -129,30 +134,39 @@ impl Load<'_> {
                 Some(Ok(record)) => record,
                 Some(Err(error)) => {
                     // What is sound before the damage counts.
-                    self.send(&batch)?;
+                    self.send(&batch, |deadline| reader.left(clock.now(), deadline))?;
                     return Err(error.of(name));
                 }
-                None => return self.send(&batch),
+                None => return self.send(&batch, |deadline| reader.left(clock.now(), deadline)),
             };
-            let Some(left) = reader.left(clock.now(), record.deadline) else {
-                self.expired += 1;
+            if record.kind != Kind::Bytes || record.database > 0 {
+                self.foreign += 1;
                 continue;
-            };
+            }
             bytes += record.key.len() + record.value.len();
-            batch.push((record, left));
+            batch.push(record);
             if batch.len() == BATCH || bytes >= BATCH_BYTES {
-                self.send(&batch)?;
+                self.send(&batch, |deadline| reader.left(clock.now(), deadline))?;
                 batch.clear();
                 bytes = 0;
             }
         }
     }
 
-    /// Sends entries together; the first error among their outcomes, if there is one.
-    fn send(&mut self, records: &[(Record, Expiry)]) -> Result<()> {
+    /// Sends entries together; the first error among their outcomes, if there is one. What they
+    /// have `left` counts from here, however long the input took.
+    fn send(
+        &mut self,
+        records: &[Record],
+        left: impl Fn(Option<Millis>) -> Option<Expiry>,
+    ) -> Result<()> {
         let mut batch = Batch::new();
-        for (record, expiry) in records {
-            let options = SetOptions::of(*expiry, self.condition);
+        for record in records {
+            let Some(expiry) = left(record.deadline) else {
+                self.expired += 1;
+                continue;
+            };
+            let options = SetOptions::of(expiry, self.condition);
             batch.set(&record.key, &record.value, options);
         }
         let mut first = Ok(());
@@ -171,12 +185,19 @@ impl Load<'_> {
             loaded,
             expired,
             there,
+            foreign,
             ..
         } = self;
         let there = match self.condition {
             Condition::Always => String::new(),
             _ => format!(", {there} skipped as there already"),
         };
-        format!("{loaded} loaded, {expired} skipped as past their deadline{there}")
+        let foreign = match foreign {
+            0 => String::new(),
+            _ => format!(
+                ", {foreign} skipped as hashes or of other databases (--load-on-start loads them)"
+            ),
+        };
+        format!("{loaded} loaded, {expired} skipped as past their deadline{there}{foreign}")
     }
 }

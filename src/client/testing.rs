@@ -65,7 +65,7 @@ pub(super) fn serve(mut stream: UnixStream, terms: Terms) -> JoinHandle<()> {
                     now: clock.now(),
                     limits: &terms.limits,
                     secret: terms.secret.as_ref(),
-                    changed: &mut |_, _| (),
+                    changed: &mut |_, _, _| (),
                     nonce: &|| [7; 32],
                     workers: 4,
                     generation: 1,

@@ -11,9 +11,10 @@ use std::fs::File;
 use std::io::Seek as _;
 use std::path::{Path, PathBuf};
 use std::process;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::options::{Options, Role};
+use crate::backend::databases::COUNT;
 use crate::backend::{Backend, BackendError, Cursor, EntryRef, SharedBackend, Walk};
 use crate::config::Limits;
 use crate::contract::{Capabilities, Condition};
@@ -75,9 +76,24 @@ fn load(backend: &mut dyn Backend, clock: &dyn Clock, limits: &Limits, path: &Pa
         };
         let now = clock.now();
         let deadline = exec::deadline(now, left);
-        let Record { key, value, .. } = &record;
-        if let Err(error) = backend.set(now, key, value, deadline, Condition::Always) {
-            let _ = backend.clear(now);
+        let Record {
+            key,
+            value,
+            kind,
+            database,
+            ..
+        } = &record;
+        let value = (*kind, &value[..]);
+        let done = match database_of(backend, *database) {
+            Some(store) => store.set_kind(now, key, value, deadline, Condition::Always),
+            None => Err(BackendError::Unsupported("more than one database")),
+        };
+        if let Err(error) = done {
+            for number in 0..COUNT {
+                if backend.has_database(number) {
+                    let _ = database_of(backend, number).map(|store| store.clear(now));
+                }
+            }
             let reason = format!("{name} could not be loaded: {error}, after {loaded} entries");
             return Err(match error {
                 BackendError::OutOfMemory { .. } => Error::Config(reason),
@@ -111,14 +127,30 @@ fn check(file: &File, path: &Path, limits: &Limits) -> Result<()> {
     Ok(())
 }
 
+/// The database with this number, where it is there or can be made.
+fn database_of(backend: &mut dyn Backend, number: u8) -> Option<&mut dyn Backend> {
+    if number == 0 {
+        return Some(backend);
+    }
+    backend.database(number)
+}
+
 fn is_empty(backend: &mut dyn Backend, clock: &dyn Clock) -> Result<bool, BackendError> {
-    let mut cursor = Some(Cursor::default());
     let mut is_empty = true;
-    while let (Some(at), true) = (cursor, is_empty) {
-        cursor = backend.all(clock.now(), at, &mut |_, _| {
-            is_empty = false;
-            Walk::Pause
-        })?;
+    for number in 0..COUNT {
+        if !backend.has_database(number) {
+            continue;
+        }
+        let Some(store) = database_of(backend, number) else {
+            continue;
+        };
+        let mut cursor = Some(Cursor::default());
+        while let (Some(at), true) = (cursor, is_empty) {
+            cursor = store.all(clock.now(), at, &mut |_, _| {
+                is_empty = false;
+                Walk::Pause
+            })?;
+        }
     }
     Ok(is_empty)
 }
@@ -172,10 +204,22 @@ impl LastDump {
         let cannot = || Error::io(format!("write {}", self.path.display()));
         let wall = SystemClock::new();
         let mut writer = Writer::new(Format::Binary, file, wall.now()).map_err(cannot())?;
-        // A panic of a backend is its own concern, as for the master's loop.
-        let mut backend = self.backend.lock().unwrap_or_else(PoisonError::into_inner);
-        let (mut entries, mut cursor) = (0_u64, Some(Cursor::default()));
-        while let Some(at) = cursor {
+        // After a panic nobody knows what is in it, and there is a dump of which one does.
+        let Ok(mut backend) = self.backend.lock() else {
+            let reason = "it panicked, so the dump before is left as it is";
+            return Err(Error::Backend(reason.to_owned()));
+        };
+        let mut entries = 0_u64;
+        // The walks over all databases, one after the other.
+        let there = (0..COUNT).filter(|number| backend.has_database(*number));
+        let mut walks: Vec<_> = there
+            .rev()
+            .map(|number| (number, Cursor::default()))
+            .collect();
+        while let Some((database, at)) = walks.pop() {
+            let Some(store) = database_of(backend.as_mut(), database) else {
+                continue;
+            };
             let (now, present) = (self.clock.now(), wall.now());
             let mut written = Ok(());
             let mut visit = |key: &[u8], entry: EntryRef<'_>| {
@@ -185,6 +229,8 @@ impl LastDump {
                     value: &entry.value,
                     deadline: ttl_ms.map(|ms| present.after_ms(ms)),
                     seq: entry.seq,
+                    kind: entry.kind,
+                    database,
                 });
                 entries += 1;
                 if written.is_err() || entries % PAGE == 0 {
@@ -193,8 +239,9 @@ impl LastDump {
                     Walk::On
                 }
             };
-            let next = backend.all(now, at, &mut visit);
-            cursor = next.map_err(|error| Error::Backend(error.to_string()))?;
+            let next = store.all(now, at, &mut visit);
+            let next = next.map_err(|error| Error::Backend(error.to_string()))?;
+            walks.extend(next.map(|next| (database, next)));
             written.map_err(cannot())?;
         }
         writer.finish().map_err(cannot())?.commit()?;

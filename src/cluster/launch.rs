@@ -14,9 +14,9 @@ use super::link::{Keeper, Link, Local};
 use super::links::Links;
 use super::options::{Options, Plan, Role};
 use super::store::Store;
-use crate::config::{BindAddress, Supervision};
+use crate::config::{BindAddress, NodePreload, Supervision};
 use crate::error::{Error, Result};
-use crate::master::{Command, Master, Setup, Signals, Workers};
+use crate::master::{Command, Master, Preload, Setup, Signals, Workers};
 use crate::net::{Mastership, PathSocket};
 use crate::supervisor::action::ExitReason;
 use crate::supervisor::cpus;
@@ -43,6 +43,8 @@ pub(crate) struct Launch {
     pub(crate) args: Vec<OsString>,
     /// Changes to the environment that workers get from this process.
     pub(crate) env: Vec<EnvChange>,
+    /// Whether Node programs among the workers are made to use the listeners.
+    pub(crate) node_preload: NodePreload,
 }
 
 impl Launch {
@@ -74,6 +76,7 @@ impl Launch {
             socket,
             workers: Some(Workers {
                 command: Command {
+                    node: node_preload(self.node_preload, &listeners),
                     program: self.program,
                     args: self.args,
                     env: self.env,
@@ -151,6 +154,12 @@ fn open_listener(address: &BindAddress, deadline: Instant) -> Result<Listener> {
 
 fn is_taken(error: &ListenError) -> bool {
     error.kind() == io::ErrorKind::AddrInUse
+}
+
+/// What makes Node programs use these listeners, if that is wanted and there are any.
+pub(crate) fn node_preload(when: NodePreload, listeners: &[Listener]) -> Option<Preload> {
+    let is_wanted = when == NodePreload::Auto && !listeners.is_empty();
+    is_wanted.then(|| Preload::new(listeners.iter().map(ToString::to_string)))
 }
 
 /// A duplicate of the listener as the standard library's, for a worker in this process.

@@ -12,7 +12,7 @@ use super::inherited::{self, Listener};
 use super::launch::{self, Launch};
 use super::options::{Options, Plan, Surroundings};
 use super::store::Store;
-use crate::config::{BindAddress, Restart, Standalone, Supervision};
+use crate::config::{BindAddress, NodePreload, Restart, Standalone, Supervision};
 use crate::error::{Error, Result};
 
 /// What runs in the master before the first worker is started.
@@ -205,6 +205,7 @@ impl Cluster {
             program: program.into_os_string(),
             args,
             env: Vec::new(),
+            node_preload: NodePreload::Never,
         };
         let reason = launch.supervise(self.prepare)?;
         Ok(ExitCode::from(reason.exit_code()))

@@ -58,6 +58,18 @@ pub enum Restart {
 
 words!(Restart { Always = "always", OnFailure = "on-failure", Never = "never" });
 
+/// Whether Node programs are made to use the listeners of `run --bind`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum NodePreload {
+    /// Where there are listeners.
+    #[default]
+    Auto,
+    /// They find them by `LISTEN_FDS`, as all programs do.
+    Never,
+}
+
+words!(NodePreload { Auto = "auto", Never = "never" });
+
 /// When the writes to a store in a file are taken to the disk. Whatever is chosen, they survive
 /// the death of the master; this is about a loss of power.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -31,7 +31,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use address::{BindAddress, BindAddressError};
-pub use choice::{LogFormat, Restart, Standalone, Syncing, WhenFull, Workers};
+pub use choice::{LogFormat, NodePreload, Restart, Standalone, Syncing, WhenFull, Workers};
 pub use events::KeyspaceEvents;
 pub use limits::Limits;
 pub use memory::Memory;
@@ -64,6 +64,8 @@ pub struct Config {
     pub workers: Workers,
     /// The addresses of the listening sockets that the workers inherit, in the order given.
     pub bind: Vec<BindAddress>,
+    /// Whether Node programs are made to use them.
+    pub node_preload: NodePreload,
     /// Whether to be one process without master, socket and channel.
     pub standalone: Standalone,
     /// What holds the data.
@@ -103,6 +105,7 @@ impl Config {
             name,
             workers: Workers::Auto,
             bind: Vec::new(),
+            node_preload: NodePreload::Auto,
             standalone: Standalone::Auto,
             store: Store::Memory,
             sync: None,

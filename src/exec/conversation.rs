@@ -27,6 +27,10 @@ pub enum Origin {
     Path,
 }
 
+/// Is told what happened, in Redis's word for it, and to which key. It may ask the backend what else
+/// did.
+pub type Changed<'a> = dyn FnMut(&mut dyn Backend, &'static str, &[u8]) + 'a;
+
 /// What a conversation needs of the master for one frame.
 pub struct Host<'a> {
     /// What holds the data.
@@ -37,8 +41,8 @@ pub struct Host<'a> {
     pub limits: &'a Limits,
     /// What a peer through the path socket must know, if anything.
     pub secret: Option<&'a Secret>,
-    /// Is told of each change of a key: what happened, in Redis's word for it, and the key.
-    pub changed: &'a mut dyn FnMut(&'static str, &[u8]),
+    /// Is told of each change of a key.
+    pub changed: &'a mut Changed<'a>,
     /// A fresh nonce at each call, not to be guessed.
     pub nonce: &'a dyn Fn() -> Bytes32,
     /// How many workers there are.
@@ -118,7 +122,7 @@ impl Conversation {
                 let reply = execute(host.backend, host.now, host.limits, &request);
                 codec::write_reply(out, id, &reply);
                 if let Some((event, key)) = change(&request, &reply) {
-                    (host.changed)(event, key);
+                    (host.changed)(host.backend, event, key);
                 }
                 return Next::Continue;
             }
@@ -277,7 +281,7 @@ mod tests {
                 now: Millis::from_unix(1),
                 limits: &limits,
                 secret: self.secret.as_ref(),
-                changed: &mut |event, key| self.changes.push((event, key.to_vec())),
+                changed: &mut |_, event, key| self.changes.push((event, key.to_vec())),
                 nonce: &|| SERVER_NONCE,
                 workers: 4,
                 generation: 1,

@@ -11,7 +11,7 @@ pub mod redis;
 use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-pub use conversation::{Conversation, Host, Next, Origin};
+pub use conversation::{Changed, Conversation, Host, Next, Origin};
 
 use crate::backend::{Backend, BackendError, Cursor, Deadline, SetOutcome, Walk};
 use crate::config::Limits;

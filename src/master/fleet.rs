@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 
 use super::notices;
+use super::preload::Preload;
 use super::service::{ChannelEvent, Session};
 use crate::net::{ConnectionId, Reactor};
 use crate::supervisor::action::{Action, ExitReason, WorkerSignal};
@@ -31,6 +32,21 @@ pub(crate) struct Command {
     pub(crate) sock: Option<PathBuf>,
     /// The listeners that all workers share, by name.
     pub(crate) listeners: Vec<(Listener, String)>,
+    /// What makes Node programs use them, where that is wanted.
+    pub(crate) node: Option<Preload>,
+}
+
+impl Command {
+    /// The changes for a worker that is started now.
+    fn env(&self) -> Vec<EnvChange> {
+        let mut env = self.env.clone();
+        match self.node.as_ref().map(Preload::env).transpose() {
+            Ok(node) => env.extend(node.into_iter().flatten()),
+            // Other programs do without, and a Node program says what it lacks.
+            Err(error) => tracing::error!(%error, "Node programs will not use the listeners"),
+        }
+        env
+    }
 }
 
 pub(super) struct Fleet {
@@ -170,10 +186,11 @@ impl Fleet {
         let listeners: Vec<(BorrowedFd<'_>, &str)> = listeners
             .map(|(listener, name)| (listener.as_fd(), name.as_str()))
             .collect();
+        let env = self.command.env();
         let recipe = Recipe {
             program: &self.command.program,
             args: &self.command.args,
-            env: &self.command.env,
+            env: &env,
             identity: &identity,
             listeners: &listeners,
             channel: theirs.as_fd(),

@@ -6,6 +6,7 @@
 
 mod fleet;
 mod notices;
+mod preload;
 mod pressure;
 mod service;
 
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 pub(crate) use fleet::Command;
 use fleet::Fleet;
+pub(crate) use preload::Preload;
 use pressure::Pressure;
 use service::{Service, Session};
 
@@ -204,6 +206,7 @@ impl Master {
             } else {
                 upkeep = Upkeep::Until(now.after_ms(1));
             }
+            turn.tell_gone();
             // What was not made to last is not acknowledged.
             turn.backend.commit().map_err(io::Error::other)?;
             let store = turn.backend.memory_use();

@@ -144,7 +144,7 @@ impl Turn<'_> {
             now: self.now,
             limits: self.limits,
             secret: self.secret,
-            changed: &mut |event, key| self.redis.changed(0, event, key),
+            changed: &mut |backend, event, key| self.redis.changed(backend, 0, event, key),
             nonce: &nonce,
             workers: self.workers,
             generation: self.generation,
@@ -152,6 +152,11 @@ impl Turn<'_> {
         };
         let next = talk.answer(&mut host, frame, out);
         Taken::Request(frame.wire_len(), verdict(next))
+    }
+
+    /// Tells subscribers which entries went by themselves.
+    pub(super) fn tell_gone(&mut self) {
+        self.redis.tell_gone(self.backend.as_mut());
     }
 
     fn redis_host(&mut self) -> redis::Host<'_> {

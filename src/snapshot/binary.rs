@@ -8,7 +8,7 @@ use std::io::{self, Read, Write};
 use crc32fast::Hasher;
 
 use super::{MAX_VALUE, ReadError, Record, RecordRef, Result};
-use crate::contract::Seq;
+use crate::contract::{Kind, Seq};
 use crate::time::Millis;
 
 pub(super) const MAGIC: [u8; 8] = *b"\x89MSCD\r\n\x1a";
@@ -20,6 +20,9 @@ const HEAD: usize = 28;
 const SUM: usize = 4;
 
 const PLAIN: u8 = 0;
+const HASH: u8 = 1;
+/// Numbers of databases are below this.
+const DATABASES: u8 = 16;
 const TRAILER: u8 = 255;
 const NEVER: u64 = u64::MAX;
 
@@ -53,7 +56,11 @@ impl<W: Write> Writer<W> {
         }
         let deadline = record.deadline.map_or(NEVER, Millis::as_unix);
         let mut head = [0; HEAD];
-        head[0] = PLAIN;
+        head[0] = match record.kind {
+            Kind::Bytes => PLAIN,
+            Kind::Hash => HASH,
+        };
+        head[1] = record.database;
         head[2..4].copy_from_slice(&key.to_le_bytes());
         head[4..8].copy_from_slice(&value.to_le_bytes());
         head[8..16].copy_from_slice(&deadline.to_le_bytes());
@@ -123,7 +130,8 @@ impl<R: Read> Reader<R> {
         let head: [u8; HEAD] = self.array("another record or the trailer")?;
         check(&head, start, "head of a record")?;
         match head[0] {
-            PLAIN => self.record(start, &head).map(Some),
+            PLAIN => self.record(start, &head, Kind::Bytes).map(Some),
+            HASH => self.record(start, &head, Kind::Hash).map(Some),
             TRAILER => self.trailer(start, &head).map(|()| None),
             kind => {
                 let expected = format!("a kind of record that this version knows, found {kind}");
@@ -132,7 +140,12 @@ impl<R: Read> Reader<R> {
         }
     }
 
-    fn record(&mut self, start: u64, head: &[u8; HEAD]) -> Result<Record> {
+    fn record(&mut self, start: u64, head: &[u8; HEAD], kind: Kind) -> Result<Record> {
+        let database = head[1];
+        if database >= DATABASES {
+            let expected = format!("a database below {DATABASES}, found {database}");
+            return Err(ReadError::damaged(start + 1, expected));
+        }
         let key = u16::from_le_bytes([head[2], head[3]]);
         let value = u32_at(head, 4);
         if u64::from(value) > MAX_VALUE {
@@ -160,6 +173,8 @@ impl<R: Read> Reader<R> {
             value,
             deadline: (deadline != NEVER).then_some(Millis::from_unix(deadline)),
             seq: Seq(u64_at(head, 16)),
+            kind,
+            database,
         })
     }
 

@@ -13,7 +13,7 @@ use std::io::{self, BufRead, Read, Write};
 use serde::{Deserialize, Serialize};
 
 use super::{MAX_KEY, MAX_VALUE, ReadError, Record, RecordRef, Result};
-use crate::contract::Seq;
+use crate::contract::{Kind, Seq};
 use crate::time::Millis;
 
 /// The longest line: every byte of the largest entry written as `\u0000`, and what is around.
@@ -144,6 +144,8 @@ fn record(start: u64, line: &[u8]) -> Result<Record> {
         value,
         deadline: line.expires_at_ms.map(Millis::from_unix),
         seq: Seq(line.seq),
+        kind: Kind::Bytes,
+        database: 0,
     })
 }
 

@@ -25,8 +25,8 @@
 //!
 //! | at | bytes | |
 //! |---:|---:|---|
-//! | 0 | 1 | the kind: 0, plain bytes |
-//! | 1 | 1 | 0 |
+//! | 0 | 1 | the kind: 0, plain bytes; 1, a hash of the Redis dialect |
+//! | 1 | 1 | the number of the database, below 16 |
 //! | 2 | 2 | bytes of the key |
 //! | 4 | 4 | bytes of the value, at most 512 MiB |
 //! | 8 | 8 | the deadline, Unix milliseconds; all bits set: never |
@@ -53,7 +53,8 @@
 //! # JSON Lines
 //!
 //! An object per line, for eyes and other programs, as [`lines`] describes. There is no trailer,
-//! so it is not noticed if whole lines are missing at the end.
+//! so it is not noticed if whole lines are missing at the end. Only plain bytes of the first
+//! database have lines.
 
 mod binary;
 mod file;
@@ -66,7 +67,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 pub(crate) use file::{Replacement, open};
 
 use crate::config::Limits;
-use crate::contract::{Expiry, Seq};
+use crate::contract::{Expiry, Kind, Seq};
 use crate::error::Error;
 use crate::time::Millis;
 
@@ -79,6 +80,9 @@ pub(crate) struct Record {
     pub(crate) deadline: Option<Millis>,
     /// The number that it had in the store it comes from.
     pub(crate) seq: Seq,
+    pub(crate) kind: Kind,
+    /// The number of the database that it was in.
+    pub(crate) database: u8,
 }
 
 /// The same, borrowed from a store.
@@ -88,6 +92,8 @@ pub(crate) struct RecordRef<'a> {
     pub(crate) value: &'a [u8],
     pub(crate) deadline: Option<Millis>,
     pub(crate) seq: Seq,
+    pub(crate) kind: Kind,
+    pub(crate) database: u8,
 }
 
 /// How entries stand in a file.

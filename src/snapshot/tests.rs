@@ -13,6 +13,8 @@ fn record(key: &[u8], value: &[u8], deadline: Option<u64>) -> Record {
         value: value.to_vec(),
         deadline: deadline.map(Millis::from_unix),
         seq: Seq(7),
+        kind: Kind::Bytes,
+        database: 0,
     }
 }
 
@@ -32,13 +34,17 @@ fn written(format: Format, records: &[Record]) -> Vec<u8> {
             value,
             deadline,
             seq,
+            kind,
+            database,
         } = record;
-        let (deadline, seq) = (*deadline, *seq);
+        let (deadline, seq, kind, database) = (*deadline, *seq, *kind, *database);
         let record = RecordRef {
             key,
             value,
             deadline,
             seq,
+            kind,
+            database,
         };
         writer.write(&record).unwrap();
     }
@@ -74,8 +80,27 @@ prop_compose! {
         deadline in proptest::option::of(0..u64::MAX),
         seq in any::<u64>(),
     ) -> Record {
-        Record { key, value, deadline: deadline.map(Millis::from_unix), seq: Seq(seq) }
+        Record {
+            key,
+            value,
+            deadline: deadline.map(Millis::from_unix),
+            seq: Seq(seq),
+            kind: Kind::Bytes,
+            database: 0,
+        }
     }
+}
+
+#[test]
+fn a_binary_dump_knows_kinds_and_databases() {
+    let mut records = some();
+    (records[0].kind, records[1].database) = (Kind::Hash, 15);
+    let mut bytes = written(Format::Binary, &records);
+    assert_eq!(read(&bytes).unwrap(), records);
+    records[1].database = 16;
+    bytes = written(Format::Binary, &records);
+    let (sound, _, expected) = damage(&bytes);
+    assert!(sound == 1 && expected.contains("a database below 16"));
 }
 
 proptest! {

@@ -11,6 +11,7 @@ use siphasher::sip::SipHasher13;
 
 use super::entry::{Due, Entry, HEADER, Header, MAX_KEY, MAX_VALUE};
 use super::eviction::Hand;
+use super::gone::Notes;
 use super::index::{Hash, Index};
 use super::limbo::{Limbo, Removal, Settled};
 use super::pages::{PageSource, Pages};
@@ -18,7 +19,7 @@ use super::slots::{Slot, Slots};
 use super::superblock::{self, FRONT, HashKey};
 use super::wheel::{Step, Wheel};
 use crate::config::WhenFull;
-use crate::contract::{Kind, Seq};
+use crate::contract::{Gone, Kind, Seq};
 use crate::time::Millis;
 
 /// Entries or wheel positions dealt with by one step of upkeep: some hundred microseconds where
@@ -77,6 +78,8 @@ pub(crate) struct Engine<P> {
     pub(super) wanted: u64,
     /// What evicts at the bound; `None`: writes are refused.
     pub(super) hand: Option<Hand>,
+    /// Which entries went by themselves; `None`: nobody asks.
+    pub(super) gone: Option<Notes>,
     /// The latest time it was told. Callers take the time before they wait for a lock, so it may
     /// be told an earlier one.
     pub(super) now: Millis,
@@ -102,6 +105,7 @@ impl<P: PageSource> Engine<P> {
             bound: u64::MAX,
             wanted: 0,
             hand: None,
+            gone: None,
             now: Millis::ZERO,
         })
     }
@@ -115,6 +119,14 @@ impl<P: PageSource> Engine<P> {
     pub(crate) fn set_when_full(&mut self, when: WhenFull) {
         self.hand = (when == WhenFull::Evict).then(Hand::default);
         self.slots.spare = u32::from(when == WhenFull::Reject);
+    }
+
+    /// What happens to them.
+    pub(crate) fn when_full(&self) -> WhenFull {
+        match self.hand {
+            Some(_) => WhenFull::Evict,
+            None => WhenFull::Reject,
+        }
     }
 
     /// How many bytes it may take.
@@ -198,6 +210,9 @@ impl<P: PageSource> Engine<P> {
         self.slots.write(slot, &header, key, value);
         match old {
             Some(old) => {
+                if place.live.is_none() {
+                    self.note(Gone::Expired, old);
+                }
                 self.index.replace(place.hash, old, slot);
                 self.retire(old, slot);
             }
@@ -235,6 +250,9 @@ impl<P: PageSource> Engine<P> {
     /// Removes the entry at a place, if one is there.
     pub(crate) fn remove(&mut self, place: Place) {
         if let Some(slot) = place.slot {
+            if place.live.is_none() {
+                self.note(Gone::Expired, slot);
+            }
             self.index.remove(place.hash, slot);
             self.release(slot);
         }
@@ -320,6 +338,7 @@ impl<P: PageSource> Engine<P> {
 
     /// Removes an entry that the wheel has let go.
     fn drop_swept(&mut self, slot: Slot) {
+        self.note(Gone::Expired, slot);
         let hash = self.hash(self.slots.entry(slot).key);
         self.index.remove(hash, slot);
         self.erase(slot);

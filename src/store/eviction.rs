@@ -10,6 +10,7 @@ use super::engine::{Engine, UPKEEP_STEP};
 use super::entry::{Header, STATE_AT};
 use super::pages::PageSource;
 use super::slots::{Slot, Slots};
+use crate::contract::Gone;
 
 /// The hand spares at most so many entries at a time, and two more for each that it evicts: a
 /// write is not held up by a store in which everything was used.
@@ -88,6 +89,14 @@ impl<P: PageSource> Engine<P> {
         if self.index.find(hash, |found| found == slot).is_none() {
             return false;
         }
+        self.note(
+            if is_past {
+                Gone::Expired
+            } else {
+                Gone::Evicted
+            },
+            slot,
+        );
         self.index.remove(hash, slot);
         self.release(slot);
         if let Some(hand) = &mut self.hand {

@@ -14,6 +14,7 @@
 //! | `recovery` | all of them made anew from the pages |
 //! | `compaction` | moving entries together, so that pages come free |
 //! | `room`, `eviction` | what happens at the memory bound |
+//! | `gone` | telling which entries went by themselves |
 //!
 //! Pure but for the page source: time and randomness (the key of the hash) are arguments. Used by the memory backend alone.
 //!
@@ -29,6 +30,7 @@ mod engine;
 mod entry;
 mod eviction;
 mod file;
+mod gone;
 mod index;
 mod limbo;
 mod mapped;

@@ -88,6 +88,7 @@ impl<P: PageSource> Engine<P> {
             bound: u64::MAX,
             wanted: 0,
             hand: None,
+            gone: None,
             now,
         };
         let mut recovered = Recovered {

@@ -5,6 +5,7 @@
 pub mod cluster;
 pub mod diligent;
 pub mod ended;
+pub mod http;
 pub mod parts;
 pub mod peer;
 pub mod proxy;

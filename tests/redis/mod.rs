@@ -20,8 +20,11 @@ pub mod step;
 mod connection;
 mod hashes;
 mod keys;
+mod pubsub;
 mod scripts;
+mod server;
 mod strings;
+mod transactions;
 
 /// A group of commands.
 pub struct Group {
@@ -50,13 +53,28 @@ pub const GROUPS: &[Group] = &[
         grammar: keys::GRAMMAR,
     },
     Group {
+        name: "pubsub",
+        cases: pubsub::CASES,
+        grammar: pubsub::GRAMMAR,
+    },
+    Group {
         name: "scripts",
         cases: scripts::CASES,
         grammar: scripts::GRAMMAR,
     },
     Group {
+        name: "server",
+        cases: server::CASES,
+        grammar: server::GRAMMAR,
+    },
+    Group {
         name: "strings",
         cases: strings::CASES,
         grammar: strings::GRAMMAR,
+    },
+    Group {
+        name: "transactions",
+        cases: transactions::CASES,
+        grammar: transactions::GRAMMAR,
     },
 ];

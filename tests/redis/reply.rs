@@ -112,10 +112,9 @@ impl Likeness {
             ("TTL" | "EXPIRETIME", _) => Self::Close(5),
             ("PTTL" | "PEXPIRETIME", _) => Self::Close(5_000),
             ("EVAL" | "EVALSHA" | "EVAL_RO" | "EVALSHA_RO", _) => Self::CloseAbove(20_000, 5_000),
-            ("KEYS" | "SCAN" | "HKEYS" | "HVALS" | "HGETALL" | "HSCAN", _)
-            | ("PUBSUB", "CHANNELS" | "SHARDCHANNELS") => Self::AnyOrder,
             ("HRANDFIELD", _) if args.len() == 2 => Self::Shape,
-            ("HRANDFIELD", _) => Self::AnyOrder,
+            ("KEYS" | "SCAN" | "HKEYS" | "HVALS" | "HGETALL" | "HSCAN" | "HRANDFIELD", _)
+            | ("PUBSUB", "CHANNELS" | "SHARDCHANNELS") => Self::AnyOrder,
             ("TIME" | "RANDOMKEY" | "HELLO", _)
             | ("MEMORY", "USAGE")
             | ("CLIENT", "ID" | "INFO" | "LIST")

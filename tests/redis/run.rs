@@ -24,7 +24,7 @@ pub struct Differ {
 pub fn run(servers: &Servers, protocol: Protocol, steps: &[Step]) -> Result<(), Box<Differ>> {
     let mut redis = servers.redis.begin(protocol);
     let mut ours = servers.ours.begin(protocol);
-    let mut queued: BTreeMap<u8, Likeness> = BTreeMap::new();
+    let mut queued = Queued::new();
     for (at, step) in steps.iter().enumerate() {
         let (redis, ours) = match &step.what {
             What::Settle(key) => {
@@ -87,7 +87,7 @@ pub fn run_pipelined(
             talk.client(1).send(piece);
         }
     }
-    let mut queued = BTreeMap::new();
+    let mut queued = Queued::new();
     for (at, step) in steps.iter().enumerate() {
         let redis = hear(redis.client(1), step.replies);
         let ours = hear(ours.client(1), step.replies);
@@ -109,34 +109,48 @@ fn hear(client: &mut Client, replies: usize) -> Said {
     (said, None)
 }
 
-/// `EXEC` answers for all that is queued, so its likeness is the loosest of theirs.
+/// The commands that wait for `EXEC`, by connection.
+type Queued = BTreeMap<u8, Vec<Vec<Vec<u8>>>>;
+
+/// `EXEC` answers for all that is queued, each reply as alike as its command needs.
 fn is_alike(
     step: &Step,
-    queued: &mut BTreeMap<u8, Likeness>,
+    queued: &mut Queued,
     (redis, redis_end): &Said,
     (ours, our_end): &Said,
 ) -> bool {
-    let (args, likeness) = match &step.what {
-        What::Command(args) => {
-            let own = Likeness::of(args);
-            let queued = queued.entry(step.connection).or_insert(Likeness::Exact);
-            let likeness = if args[0].eq_ignore_ascii_case(b"EXEC") {
-                std::mem::replace(queued, Likeness::Exact)
-            } else {
-                if own != Likeness::Exact {
-                    *queued = own;
-                }
-                own
-            };
-            (args.as_slice(), likeness)
+    if redis.len() != ours.len() || redis_end != our_end {
+        return false;
+    }
+    let mut pairs = redis.iter().zip(ours);
+    let args = match &step.what {
+        What::Command(args) => args,
+        What::Scan(_) => return pairs.all(|(redis, ours)| Likeness::AnyOrder.holds(redis, ours)),
+        _ => return redis == ours,
+    };
+    let queued = queued.entry(step.connection).or_default();
+    if matches!(redis.as_slice(), [Reply::Line(line)] if line == b"+QUEUED") {
+        queued.push(args.clone());
+        return redis == ours;
+    }
+    let name = args[0].to_ascii_uppercase();
+    let done = match name.as_slice() {
+        b"EXEC" | b"DISCARD" | b"RESET" => std::mem::take(queued),
+        _ => Vec::new(),
+    };
+    match (redis.as_slice(), ours.as_slice()) {
+        ([Reply::Many(_, redis)], [Reply::Many(_, ours)]) if name == b"EXEC" => {
+            let each = done.iter().zip(redis.iter().zip(ours));
+            let all = redis.len() == ours.len() && redis.len() == done.len();
+            all && each.into_iter().all(|(args, pair)| answers(args, pair))
         }
-        What::Scan(_) => (&[] as &[Vec<u8>], Likeness::AnyOrder),
-        _ => (&[] as &[Vec<u8>], Likeness::Exact),
-    };
-    let is_alike = |(redis, ours): (&Reply, &Reply)| {
-        likeness.holds(redis, ours) || (!args.is_empty() && differences::explain(args, redis, ours))
-    };
-    redis.len() == ours.len() && redis_end == our_end && redis.iter().zip(ours).all(is_alike)
+        _ => pairs.all(|pair| answers(args, pair)),
+    }
+}
+
+/// Whether two replies to a command are as alike as it needs.
+fn answers(args: &[Vec<u8>], (redis, ours): (&Reply, &Reply)) -> bool {
+    Likeness::of(args).holds(redis, ours) || differences::explain(args, redis, ours)
 }
 
 /// Waits for a key to be gone if it is about to expire.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use crate::common::cluster::{
-    STILL, descriptors, environment, run, status, until_started, until_still,
+    STILL, bound, descriptors, environment, run, status, until_started, until_still,
 };
 use crate::common::{Running, binary, folder, memstore, pid};
 
@@ -25,6 +25,7 @@ fn each_worker_is_told_its_slot_its_channel_and_its_listeners() {
     let workers = until_started(&master, 3);
     let slots: Vec<u16> = workers.iter().map(|(slot, _)| *slot).collect();
     assert_eq!(slots, [0, 1, 2]);
+    let listeners = format!(r#"["{}"]"#, bound(&master));
     for (slot, worker) in workers {
         let (slot, pid) = (slot.to_string(), worker.to_string());
         let expected = [
@@ -33,6 +34,7 @@ fn each_worker_is_told_its_slot_its_channel_and_its_listeners() {
             ("LISTEN_PID", &pid),
             ("MEMSTORE_FD", "4"),
             ("MEMSTORE_GENERATION", "0"),
+            ("MEMSTORE_NODE_LISTENERS", &listeners),
             ("MEMSTORE_ROLE", "worker"),
             ("MEMSTORE_SOCK", sock.to_str().unwrap()),
             ("MEMSTORE_WORKER", &slot),

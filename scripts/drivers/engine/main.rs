@@ -2,13 +2,15 @@
 //!
 //! Nothing here leaves the process: no socket, no other thread. Each file is a table:
 //! [`operations`] what an operation costs, [`pauses`] how long the longest single operations and
-//! steps take. What is measured next (recovery, say) is a file and a line in [`run`].
+//! steps take, [`recovery`] how long a store in a file takes to open. What is measured next is a
+//! file and a line in [`run`].
 
 #[allow(dead_code, reason = "every driver uses a part")]
 #[path = "../common/mod.rs"]
 mod common;
 mod operations;
 mod pauses;
+mod recovery;
 mod store;
 
 use std::io::Write;
@@ -19,7 +21,8 @@ use common::{Result, driver, machine};
 
 const HELP: &str = "\
 Measures the memory backend inside one process, without sockets: bytes per entry, nanoseconds
-per operation, and the longest single operations and steps of upkeep. Entries have a 37-byte
+per operation, the longest single operations and steps of upkeep, and how long a store in a
+file takes to open. Entries have a 37-byte
 key, a 256-byte value and a TTL. Markdown tables go to standard output. Ten million entries
 take 4 GB.
 
@@ -82,6 +85,8 @@ pub(crate) fn run(options: &Options, out: &mut dyn Write) -> Result<()> {
     let meter = machine::Meter::start(&[])?;
     operations::table(&options.entries, options.sample, out)?;
     pauses::table(&options.entries, out)?;
+    writeln!(out)?;
+    recovery::table(&options.entries, out)?;
     writeln!(out, "{}", meter.tell(&[])?)?;
     Ok(())
 }

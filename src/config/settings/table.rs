@@ -130,6 +130,20 @@ pub(crate) static SETTINGS: &[Setting] = &[
         show: |config| config.bind.iter().map(ToString::to_string).collect(),
     },
     Setting {
+        key: "node-preload",
+        group: WORKERS,
+        used_by: RUN,
+        value: "WHEN",
+        shape: Shape::One,
+        help: "Whether Node programs use the addresses of --bind unasked: a file given to them by \
+               NODE_OPTIONS makes listen() take the socket that all workers share, and lets a \
+               program without a handler of its own finish its requests at SIGTERM. WHEN is auto \
+               (where there is a --bind; other programs do not notice) or never.",
+        otherwise: None,
+        read: |config, value| parsed(value).map(|when| config.node_preload = when),
+        show: |config| vec![config.node_preload.to_string()],
+    },
+    Setting {
         key: "standalone",
         group: WORKERS,
         used_by: RUN,

@@ -51,12 +51,12 @@ impl<'c> Call<'c> {
 
     /// Tells of a change of a key in the selected database, in Redis's word for it.
     pub(super) fn changed(&mut self, event: &'static str, key: &[u8]) {
-        self.shared.changed(self.session.database, event, key);
+        self.changed_in(self.session.database, event, key);
     }
 
     /// The same in another database.
     pub(super) fn changed_in(&mut self, database: u8, event: &'static str, key: &[u8]) {
-        self.shared.changed(database, event, key);
+        self.shared.changed(self.backend, database, event, key);
     }
 
     /// The same for another request, in the protocol that the session has by then.

@@ -8,6 +8,7 @@ use super::fault::{Done, Fault};
 use super::help;
 use super::table::Flag::{self, Admin, Loading, NoScript, Stale};
 use super::table::{Command, Keys, command};
+use crate::backend::WhenFull;
 use crate::config::KeyspaceEvents;
 use crate::protocol::resp::glob;
 
@@ -27,7 +28,7 @@ static PARAMETERS: &[Parameter] = &[
         let bound = call.backend.memory_use().and_then(|used| used.bound);
         bound.unwrap_or(0).to_string().into()
     }),
-    ("maxmemory-policy", |_| "noeviction".into()),
+    ("maxmemory-policy", |call| policy(call).into()),
     (EVENTS, |call| call.shared.events.to_string().into()),
     ("port", |_| "0".into()),
     ("proto-max-bulk-len", |call| {
@@ -38,21 +39,38 @@ static PARAMETERS: &[Parameter] = &[
     ("timeout", |_| "0".into()),
 ];
 
+/// What happens where memory is full, in Redis's word for it.
+pub(super) fn policy(call: &Call<'_>) -> &'static str {
+    match call.backend.memory_use().map(|used| used.when_full) {
+        Some(WhenFull::Evict) => "allkeys-lru",
+        Some(WhenFull::Reject) | None => "noeviction",
+    }
+}
+
 /// `CONFIG GET pattern [pattern …]`
 fn get(call: &mut Call<'_>) -> Done {
-    let patterns: Vec<_> = call.args_from(2).map(<[u8]>::to_ascii_lowercase).collect();
-    let is_wanted = |(name, _): &&Parameter| {
-        let mut patterns = patterns.iter();
-        patterns.any(|pattern| glob::matches(pattern, name.as_bytes()))
-    };
-    let found: Vec<_> = PARAMETERS.iter().filter(is_wanted).collect();
+    let found: Vec<_> = PARAMETERS
+        .iter()
+        .filter_map(|(name, value)| Some((wanted(call, name)?, value)))
+        .collect();
     call.reply.map(found.len());
     for (name, value) in found {
         let value = value(call);
-        call.reply.bulk(name.as_bytes());
+        call.reply.bulk(name);
         call.reply.bulk(value.as_bytes());
     }
     Ok(())
+}
+
+/// The name of a parameter that is asked for: as it was asked for, if not by a pattern.
+fn wanted<'c>(call: &Call<'c>, name: &'static str) -> Option<&'c [u8]> {
+    let mut patterns = call.args_from(2);
+    let asked = patterns.find(|asked| {
+        let pattern = asked.to_ascii_lowercase();
+        glob::matches(&pattern, name.as_bytes())
+    })?;
+    let is_pattern = asked.iter().any(|byte| b"[*?".contains(byte));
+    Some(if is_pattern { name.as_bytes() } else { asked })
 }
 
 /// `CONFIG SET name value [name value …]`

@@ -12,27 +12,28 @@ use crate::protocol::resp::number::parse_i64;
 
 /// `INCR key`
 pub(super) fn incr(call: &mut Call<'_>) -> Done {
-    add(call, 1, "incrby")
+    add(call, 1)
 }
 
 /// `DECR key`
 pub(super) fn decr(call: &mut Call<'_>) -> Done {
-    add(call, -1, "decrby")
+    add(call, -1)
 }
 
 /// `INCRBY key number`
 pub(super) fn incrby(call: &mut Call<'_>) -> Done {
-    add(call, call.integer(2)?, "incrby")
+    add(call, call.integer(2)?)
 }
 
 /// `DECRBY key number`
 pub(super) fn decrby(call: &mut Call<'_>) -> Done {
     let by = call.integer(2)?.checked_neg();
     let by = by.ok_or(Fault::of("ERR decrement would overflow"))?;
-    add(call, by, "decrby")
+    add(call, by)
 }
 
-fn add(call: &mut Call<'_>, by: i64, event: &'static str) -> Done {
+/// All four are one change for those who are told of changes, as in Redis.
+fn add(call: &mut Call<'_>, by: i64) -> Done {
     let (key, now) = (call.arg(1), call.now);
     check_key(key, call.limits)?;
     let store = call.store();
@@ -47,7 +48,7 @@ fn add(call: &mut Call<'_>, by: i64, event: &'static str) -> Done {
     write!(rest, "{sum}").expect("it is long enough");
     let len = 20 - rest.len();
     store.set(now, key, &text[..len], Deadline::Keep, Condition::Always)?;
-    call.changed(event, key);
+    call.changed("incrby", key);
     call.reply.integer(sum);
     Ok(())
 }

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::call::{Call, database, is_word};
 use super::channels::Scope;
+use super::config::policy;
 use super::connection::databases;
 use super::fault::Done;
 
@@ -100,7 +101,7 @@ fn memory(call: &mut Call<'_>, text: &mut String) {
     );
     line(text, format_args!("maxmemory:{bound}"));
     line(text, format_args!("maxmemory_human:{}", Human(bound)));
-    line(text, format_args!("maxmemory_policy:noeviction"));
+    line(text, format_args!("maxmemory_policy:{}", policy(call)));
 }
 
 fn stats(call: &mut Call<'_>, text: &mut String) {

@@ -26,9 +26,13 @@
 //!   up with it.
 //! - A watched key that was not there, came and went is as it was: the transaction is done.
 //! - `CLIENT SETINFO` and `CLIENT NO-TOUCH` are those of Redis 7.2; `CLIENT TRACKING` is refused.
-//! - `COMMAND DOCS` is an error, at which redis-cli shows what it knows itself; `COMMAND INFO` has no categories, tips and key specifications.
+//! - `COMMAND DOCS` is an error, at which redis-cli shows what it knows itself; `COMMAND INFO` has
+//!   no categories, tips and key specifications.
 //! - Of `CONFIG SET` only `notify-keyspace-events` can be set, and classes without events are
 //!   accepted. `CONFIG GET` and `INFO` tell what is meaningful here.
+//! - That a key expired is told when its time comes, not when it is next met. The events `new`,
+//!   `keymiss` and those of kinds of values that are not here never come; writes by handles in the
+//!   master's own process are told only where they end by themselves.
 //! - Bounds of our own, with errors of our own: on what a transaction queues, on watched keys, on
 //!   subscriptions, on names of clients.
 //! - `SET … IFSEQ n` and `GETSEQ` are ours: compare-and-set by the number of the write.

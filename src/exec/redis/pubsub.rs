@@ -108,17 +108,21 @@ pub(super) fn spublish(call: &mut Call<'_>) -> Done {
 
 /// `PUBSUB CHANNELS [pattern]`
 fn channels(call: &mut Call<'_>) -> Done {
-    list(call, Scope::Channel, "pubsub|channels")
+    list(call, Scope::Channel)
 }
 
 /// `PUBSUB SHARDCHANNELS [pattern]`
 fn shard_channels(call: &mut Call<'_>) -> Done {
-    list(call, Scope::Shard, "pubsub|shardchannels")
+    list(call, Scope::Shard)
 }
 
-fn list(call: &mut Call<'_>, scope: Scope, command: &str) -> Done {
+fn list(call: &mut Call<'_>, scope: Scope) -> Done {
     if call.args.len() > 3 {
-        return Err(Fault::arguments(command));
+        let name = call.arg(1);
+        let name = String::from_utf8_lossy(&name[..name.len().min(128)]);
+        return Err(Fault::say(format!(
+            "ERR unknown subcommand or wrong number of arguments for '{name}'. Try PUBSUB HELP."
+        )));
     }
     let pattern = call.args.get(2);
     let names = call.shared.channels.names(scope);

@@ -6,7 +6,9 @@ use std::rc::Rc;
 use super::channels::{Channels, Scope};
 use super::profile::{Message, Profile};
 use super::scripts::Scripts;
+use crate::backend::Backend;
 use crate::config::{KeyspaceEvents, Limits};
+use crate::contract::Gone;
 use crate::exec::Origin;
 use crate::protocol::resp::Args;
 use crate::time::Millis;
@@ -79,9 +81,39 @@ impl Shared {
         self.clients.get(&ClientId(id)).map(AsRef::as_ref)
     }
 
-    /// Tells of a change of a key, in Redis's word for it, whoever made it and in which dialect.
-    pub fn changed(&mut self, database: u8, event: &'static str, key: &[u8]) {
-        if self.events.is_empty() || self.channels.is_empty() || !self.events.has(class_of(event)) {
+    /// Tells of a change of a key, in Redis's word for it, whoever made it and in which dialect;
+    /// before that of what went by itself.
+    pub fn changed(
+        &mut self,
+        backend: &mut dyn Backend,
+        database: u8,
+        event: &'static str,
+        key: &[u8],
+    ) {
+        if self.tells() {
+            self.tell_gone(backend);
+            self.tell(database, event, key);
+        }
+    }
+
+    /// Tells which entries went by themselves.
+    pub fn tell_gone(&mut self, backend: &mut dyn Backend) {
+        if !self.tells() || !(self.events.has('x') || self.events.has('e')) {
+            return backend.gone(None);
+        }
+        backend.gone(Some(&mut |database, gone, key| match gone {
+            Gone::Expired => self.tell(database, "expired", key),
+            Gone::Evicted => self.tell(database, "evicted", key),
+        }));
+    }
+
+    /// Whether anything could be told to anybody.
+    fn tells(&self) -> bool {
+        !self.events.is_empty() && !self.channels.is_empty()
+    }
+
+    fn tell(&mut self, database: u8, event: &'static str, key: &[u8]) {
+        if !self.events.has(class_of(event)) {
             return;
         }
         for (letter, space, of, says) in [

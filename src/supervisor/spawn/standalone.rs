@@ -13,11 +13,11 @@ use std::process::Command;
 
 use nix::errno::Errno;
 
-use super::env::REMOVED;
+use super::env::{EnvChange, REMOVED};
 use super::{DEFAULT_PATH, SpawnError, candidates, child};
 
-/// Replaces this process by the command, with the listeners at 3 and up and
-/// `MEMSTORE_ROLE=standalone`. Process id, group, standard streams and exit code are the
+/// Replaces this process by the command, with these changes to its environment, the listeners at 3
+/// and up and `MEMSTORE_ROLE=standalone`. Process id, group, standard streams and exit code are the
 /// command's own.
 ///
 /// # Errors
@@ -26,11 +26,18 @@ use super::{DEFAULT_PATH, SpawnError, candidates, child};
 pub fn become_standalone(
     program: &OsStr,
     args: &[OsString],
+    env: &[EnvChange],
     listeners: &[(BorrowedFd<'_>, &str)],
 ) -> Result<Infallible, SpawnError> {
     let fds: Vec<_> = listeners.iter().map(|(fd, _)| fd.as_raw_fd()).collect();
     let mut command = Command::new(program);
     command.args(args);
+    for (name, value) in env {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
     for name in REMOVED {
         command.env_remove(name);
     }
