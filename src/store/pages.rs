@@ -15,6 +15,8 @@ use super::superblock::{self, FRONT};
 
 /// Bytes of a page. A run of them is the least that is taken from the system or given back.
 pub(super) const PAGE: usize = 64 << 10;
+/// What the bytes of a run are aligned to: words of the region are words of memory.
+const ALIGN: usize = 8;
 /// Page numbers end here: slots are numbered in 32 bits of 16 bytes each, and the last of these
 /// numbers are not slots (see the wheel).
 pub(super) const PAGES_END: u32 = 0xFFFF_0000 >> 12;
@@ -29,7 +31,7 @@ pub(super) fn page_at(page: u32) -> u64 {
 /// Memory by page number.
 pub(crate) trait PageSource: Send {
     /// Makes a run of pages usable. Its bytes are zero, and aligned in memory as they are in the
-    /// region up to eight bytes.
+    /// region, up to [`ALIGN`].
     ///
     /// # Errors
     /// What the system says; then nothing was taken.
@@ -52,8 +54,8 @@ pub(crate) struct HeapPages(Vec<HeapPage>);
 #[derive(Debug)]
 enum HeapPage {
     Free,
-    /// The first of a run, with its bytes.
-    Head(Box<[u8]>),
+    /// The first of a run, with its bytes: from the given one on, which is aligned.
+    Head(Box<[u8]>, usize),
     /// So many pages behind the first of its run.
     Behind(u32),
 }
@@ -73,18 +75,19 @@ impl HeapPages {
 impl PageSource for HeapPages {
     fn take(&mut self, first: u32, pages: u32) -> io::Result<()> {
         let range = first as usize..(first + pages) as usize;
+        let len = range.len() * PAGE + ALIGN - 1;
         let mut memory = Vec::new();
-        memory.try_reserve_exact(range.len() * PAGE)?;
-        memory.resize(range.len() * PAGE, 0);
+        memory.try_reserve_exact(len)?;
+        memory.resize(len, 0);
         let memory = memory.into_boxed_slice();
-        debug_assert!(memory.as_ptr().addr() % 8 == 0);
+        let start = memory.as_ptr().addr().wrapping_neg() % ALIGN;
         if self.0.len() < range.end {
             self.0.resize_with(range.end, || HeapPage::Free);
         }
         for (page, behind) in range.clone().zip(0..) {
             self.0[page] = HeapPage::Behind(behind);
         }
-        self.0[range.start] = HeapPage::Head(memory);
+        self.0[range.start] = HeapPage::Head(memory, start);
         Ok(())
     }
 
@@ -96,7 +99,10 @@ impl PageSource for HeapPages {
     fn bytes(&self, at: u64) -> &[u8] {
         let (head, offset) = self.find(at);
         match &self.0[head] {
-            HeapPage::Head(bytes) => &bytes[offset..],
+            HeapPage::Head(bytes, start) => {
+                let end = start + bytes.len() + 1 - ALIGN;
+                &bytes[start + offset..end]
+            }
             _ => panic!("page {head} is not taken"),
         }
     }
@@ -104,7 +110,10 @@ impl PageSource for HeapPages {
     fn store(&mut self, at: u64, bytes: &[u8]) {
         let (head, offset) = self.find(at);
         match &mut self.0[head] {
-            HeapPage::Head(run) => run[offset..offset + bytes.len()].copy_from_slice(bytes),
+            HeapPage::Head(run, start) => {
+                let at = *start + offset;
+                run[at..at + bytes.len()].copy_from_slice(bytes);
+            }
             _ => panic!("page {head} is not taken"),
         }
     }
@@ -301,6 +310,7 @@ mod tests {
         pages.give_back(first, 2);
         assert_eq!(pages.take(2), Some(first));
         let bytes = pages.source.bytes(page_at(first));
+        assert_eq!(bytes.as_ptr().addr() % ALIGN, 0);
         assert!(bytes.len() == 2 * PAGE && bytes.iter().all(|byte| *byte == 0));
     }
 }
