@@ -43,7 +43,12 @@
 //!
 //! # Features
 //!
-//! `cli` (default): the binary and its command line. The library does not need it.
+//! | feature | gives |
+//! |---|---|
+//! | `cli` (default) | the binary and its command line, with all backends; the library does not need it |
+//! | `sqlite`, `leveldb`, `files`, `redis` | the [`backend`] of that name |
+//!
+//! A program that wants a lean library asks for it: `default-features = false`.
 
 pub mod backend;
 #[cfg(feature = "cli")]

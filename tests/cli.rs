@@ -171,15 +171,14 @@ fn a_wrong_file_or_environment_ends_with_78_and_all_problems() {
         "wrokers = 3\nmax-value = '1X'\n",
     );
     let ended =
-        end(program(&["config", "--config", &file, "--bind", ""])
-            .env("MEMSTORE_STORE", "sqlite:/x"));
+        end(program(&["config", "--config", &file, "--bind", ""]).env("MEMSTORE_STORE", "sqlite:"));
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(78), ""));
     let lines: Vec<_> = ended.stderr.lines().collect();
     assert_eq!(lines.len(), 4, "{lines:#?}");
     for sentence in [
         format!("memstore-cluster: {file} line 1, wrokers: there is no such setting; did you mean"),
         format!("memstore-cluster: {file} line 2, max-value = 1X: has the unknown unit"),
-        "memstore-cluster: MEMSTORE_STORE=sqlite:/x: names a store of the kind".to_owned(),
+        "memstore-cluster: MEMSTORE_STORE=sqlite:: must have the path of a file".to_owned(),
         "memstore-cluster: --bind \"\": \"\" is no address".to_owned(),
     ] {
         assert!(

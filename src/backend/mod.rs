@@ -8,6 +8,7 @@ pub(crate) mod databases;
 mod memory;
 #[cfg(test)]
 mod model;
+mod open;
 #[cfg(test)]
 mod simulator;
 mod syncing;
@@ -16,6 +17,7 @@ use std::borrow::Cow;
 use std::sync::{Arc, Mutex};
 
 pub use memory::MemoryBackend;
+pub(crate) use open::open;
 
 use crate::config::ByteSize;
 pub use crate::config::WhenFull;

@@ -114,6 +114,7 @@ fn master_options(config: &Config) -> Result<Options, Error> {
         store: match &config.store {
             config::Store::Memory => Source::memory(),
             config::Store::File(path) => Source::file(path, config.sync.unwrap_or_default()),
+            other => other.clone().into(),
         }
         .within(config.memory),
         load_on_start: config.load_on_start.clone(),

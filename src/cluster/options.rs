@@ -6,12 +6,13 @@
 use std::env;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::backend::databases::{Databases, Existing};
-use crate::backend::{Backend, MemoryBackend};
-use crate::config::{KeyspaceEvents, Limits, Memory, Standalone, Syncing};
+use crate::backend::{self, Backend, MemoryBackend};
+use crate::config::{self, KeyspaceEvents, Limits, Memory, Standalone, Syncing};
 use crate::error::{Error, Result};
 use crate::net;
 use crate::protocol::auth::Secret;
@@ -31,6 +32,16 @@ pub enum Role {
 }
 
 /// Makes the backend of a store, when a process finds that it is the one to hold it.
+///
+/// A URL names one, as with `--store`:
+///
+/// ```
+/// use memstore_cluster::{Options, Source};
+///
+/// let store: Source = "memory:".parse()?;
+/// let options = Options { store, ..Options::default() };
+/// # Ok::<(), memstore_cluster::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Source {
     kind: Kind,
@@ -41,6 +52,7 @@ pub struct Source {
 enum Kind {
     Memory,
     File(PathBuf, Syncing),
+    Opened(config::Store),
     Made(Arc<dyn Fn() -> Result<Box<dyn Backend>> + Send + Sync>),
 }
 
@@ -66,7 +78,7 @@ impl Kind {
             }
             _ if existing == Existing::Only => None,
             Self::Memory if role == Role::Master => Some(MemoryBackend::shared()),
-            Self::Memory | Self::Made(_) => Some(MemoryBackend::new()),
+            Self::Memory | Self::Opened(_) | Self::Made(_) => Some(MemoryBackend::new()),
         })
     }
 }
@@ -112,19 +124,48 @@ impl Source {
 
     /// Whether a forked child has what is made for itself.
     pub(crate) fn is_copied_by_fork(&self) -> bool {
-        !matches!(self.kind, Kind::File(..))
+        !matches!(self.kind, Kind::File(..) | Kind::Opened(_))
     }
 
     /// For a master or, without `Role::Master`, for a process alone.
     pub(crate) fn make(&self, role: Role) -> Result<Box<dyn Backend>> {
         let kind = match &self.kind {
             Kind::Made(make) => return make(),
+            Kind::Opened(store) => return backend::open(store, SystemClock::new().now()),
             kind => kind.clone(),
         };
         let databases = Databases::open(self.memory, move |number, existing| {
             kind.database(role, number, existing)
         })?;
         Ok(Box::new(databases))
+    }
+}
+
+impl From<config::Store> for Source {
+    /// What is opened as the URL says; a file in memory is synced once a second.
+    fn from(store: config::Store) -> Self {
+        match store {
+            config::Store::Memory => Self::memory(),
+            config::Store::File(path) => Self::file(path, Syncing::default()),
+            other => Self::of(Kind::Opened(other)),
+        }
+    }
+}
+
+impl FromStr for Source {
+    type Err = Error;
+
+    /// Reads a URL, as `--store` has it.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where it is none, or names a backend that is not compiled in.
+    fn from_str(url: &str) -> Result<Self> {
+        // The rest may have a password in it.
+        let (scheme, _) = url.split_once(':').unwrap_or_default();
+        let store: config::Store = url
+            .parse()
+            .map_err(|why| Error::Config(format!("the store's URL {scheme}:… {why}")))?;
+        Ok(store.into())
     }
 }
 
@@ -139,6 +180,7 @@ impl fmt::Debug for Source {
         match &self.kind {
             Kind::Memory => f.write_str("memory"),
             Kind::File(path, syncing) => f.debug_tuple("file").field(path).field(syncing).finish(),
+            Kind::Opened(store) => store.fmt(f),
             Kind::Made(_) => f.write_str("…"),
         }
     }

@@ -179,9 +179,18 @@ fn check_together(purpose: Purpose, merged: &Merged, problems: &mut Vec<Problem>
         ),
         None => {}
     }
-    if config.sync.is_some() && config.store == Store::Memory {
-        let reason = "there is nothing to sync in memory; name a file, with --store memory:PATH";
+    if config.sync.is_some() && !matches!(config.store, Store::File(_)) {
+        let reason = match &config.store {
+            Store::Memory => {
+                "there is nothing to sync in memory; name a file, with --store memory:PATH"
+            }
+            _ => "is for --store memory:PATH; other kinds of stores have an option in their URL",
+        };
         problem("sync", reason.into());
+    }
+    if config.memory.max.is_some() && !config.store.is_memory() {
+        let reason = "bounds the memory of --store memory:, which this store is not";
+        problem("max-memory", reason.into());
     }
     if let Some(address) = BindAddress::repeated(&config.bind) {
         problem(

@@ -155,7 +155,7 @@ fn all_problems_are_told_at_once_in_the_words_of_their_origins() {
     let problems = case()
         .flag("workers", &["0"])
         .env("MEMSTORE_MAX_KEY", "1M")
-        .file("store = 'redis://h'\nrestart = 'no'")
+        .file("store = 'mysql://h'\nrestart = 'no'")
         .flag("allow-uid", &["1", "root"])
         .merge(Purpose::Run)
         .unwrap_err();
@@ -163,7 +163,7 @@ fn all_problems_are_told_at_once_in_the_words_of_their_origins() {
     for expected in [
         "--workers 0: must be at least 1; leave it out for one worker per core",
         "MEMSTORE_MAX_KEY=1M: must be at least 1 and at most 65535 bytes",
-        "m.toml line 1, store = redis://h: names a store of the kind \"redis\", which is not",
+        "m.toml line 1, store = mysql://h: names a store of the kind \"mysql\", which there is not",
         "m.toml line 2, restart = no: must be one of always, on-failure, never",
         "--allow-uid root: must be a number",
     ] {

@@ -67,7 +67,7 @@ fn every_setting_refuses_what_makes_no_sense() {
         ("stable-after", &["x"]),
         ("max-restarts", &["x", "-1"]),
         ("restart-window", &["0"]),
-        ("store", &["redis://h", ""]),
+        ("store", &["mysql://h", "redis:", ""]),
         ("sync", &["often", "", "2s"]),
         ("max-key", &["0", "64KiB"]),
         ("max-value", &["0", "513MiB"]),

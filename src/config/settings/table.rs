@@ -257,7 +257,10 @@ pub(crate) static SETTINGS: &[Setting] = &[
                memory:PATH is that of a file, which the master makes if it is not there and has \
                to itself. In the file the data survives the master, however that ends; on a tmpfs \
                as /dev/shm until the machine stops, on a disk as long as --sync says. A file that \
-               is no store, or not one that this version can read, is left as it is.",
+               is no store, or not one that this version can read, is left as it is. sqlite:PATH \
+               is a table of an SQLite database, as connect-session-knex keeps its sessions. \
+               Options follow a question mark, as in sqlite:PATH?synchronous=normal; a byte of a \
+               path that would be misread is written %XX, as %3F for the question mark.",
         otherwise: None,
         read: |config, value| parsed(value).map(|store| config.store = store),
         show: |config| vec![config.store.to_string()],
