@@ -9,6 +9,8 @@ mod memory;
 #[cfg(test)]
 mod model;
 mod open;
+#[cfg(feature = "redis")]
+mod redis;
 #[cfg(test)]
 mod simulator;
 mod syncing;
@@ -18,6 +20,8 @@ use std::sync::{Arc, Mutex};
 
 pub use memory::MemoryBackend;
 pub(crate) use open::open;
+#[cfg(feature = "redis")]
+pub use redis::RedisBackend;
 
 use crate::config::ByteSize;
 pub use crate::config::WhenFull;

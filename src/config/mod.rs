@@ -37,7 +37,7 @@ pub use limits::Limits;
 pub use memory::Memory;
 pub use size::ByteSize;
 pub use sock::{Surroundings, check_name, check_sock_path};
-pub use store::{Arrangement, Files, LevelDb, Redis, Sqlite, Store, Synchronous};
+pub use store::{Files, Host, LevelDb, Login, Redis, Servers, Sqlite, Store, Synchronous};
 pub use supervision::Supervision;
 
 /// Why a value cannot be taken, as the rest of a sentence that begins with the value: "must be

@@ -16,7 +16,7 @@ use std::str::FromStr;
 
 pub use files::Files;
 pub use leveldb::LevelDb;
-pub use redis::{Arrangement, Redis};
+pub use redis::{Host, Login, Redis, Servers};
 pub use sqlite::{Sqlite, Synchronous};
 
 use super::Invalid;
@@ -100,15 +100,12 @@ impl FromStr for Store {
             "sqlite" => Self::Sqlite(Sqlite::read(Url::new(rest)?)?),
             "leveldb" => Self::LevelDb(LevelDb::read(Url::new(rest)?)?),
             "files" => Self::Files(Files::read(Url::new(rest)?)?),
-            other => match Arrangement::of(other) {
-                Some(arrangement) => Self::Redis(Redis::read(arrangement, text)?),
-                None => {
-                    return Err(Invalid::new(format!(
-                        "names a store of the kind {other:?}, which there is not; there are \
-                         {SCHEMES}"
-                    )));
-                }
-            },
+            other if Redis::has(other) => Self::Redis(Redis::read(text)?),
+            other => {
+                return Err(Invalid::new(format!(
+                    "names a store of the kind {other:?}, which there is not; there are {SCHEMES}"
+                )));
+            }
         };
         store.check_built_in()?;
         Ok(store)

@@ -195,6 +195,11 @@ impl Running {
         kill(pid(self.pid()), signal).expect("it is there to be signalled");
     }
 
+    /// How it ended, if it has.
+    pub fn try_wait(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("it is a child of ours")
+    }
+
     /// Waits for its end.
     pub fn wait(&mut self) -> ExitStatus {
         let mut ended = || self.child.try_wait().expect("it can be waited for");

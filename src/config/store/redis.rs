@@ -1,72 +1,188 @@
-//! `redis://HOST` and its relatives.
+//! `redis://HOST` and its relatives: which servers, how they are reached, and our own options.
 //!
-//! Only the scheme is looked at here; the rest is for whoever connects. A password in it is never
-//! shown.
+//! The forms are `redis://HOST`, `rediss://HOST` (TLS), `redis+unix:PATH`,
+//! `redis-sentinel://HOST,HOST/SERVICE` and `redis-cluster://HOST,HOST`, each with
+//! `USER:PASSWORD@` before the hosts, a database number where there are databases, and options
+//! behind a question mark. A password is in no error and is never shown.
 
 use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
 
-use crate::config::Invalid;
+use super::url::{Url, decoded};
+use crate::config::{ByteSize, Invalid, duration};
 
-/// Redis in one of its arrangements.
+const PORT: u16 = 6379;
+const SENTINEL_PORT: u16 = 26379;
+const TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Redis in one of its arrangements, and how it is used.
 #[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Redis {
-    /// How many servers of which kind.
-    pub arrangement: Arrangement,
+    /// Where the servers are.
+    pub servers: Servers,
+    /// As whom to log in.
+    pub login: Login,
+    /// Whether TLS is spoken: `rediss:`, or the option `tls=yes`.
+    pub is_encrypted: bool,
+    /// The file with the certificates that a server's is checked against, instead of the system's:
+    /// the option `ca`.
+    pub ca: Option<PathBuf>,
+    /// What stands before every key on the servers: the option `prefix`.
+    pub prefix: String,
+    /// How long the servers may take for everything that is asked of them at once: the option
+    /// `timeout`, a second by default.
+    pub timeout: Duration,
+    /// Bytes of the near cache, where there is to be one: the option `near`.
+    pub near: Option<ByteSize>,
     url: String,
 }
 
 /// What of Redis there is at the other end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Arrangement {
-    /// One server: `redis://HOST`, `rediss://HOST` by TLS, `redis+unix:PATH` by a socket.
-    Single,
-    /// A server and its replicas, which Sentinels watch: `redis-sentinel://SENTINEL,…`.
-    Sentinel,
-    /// A cluster: `redis-cluster://HOST,…`.
-    Cluster,
+pub enum Servers {
+    /// One server.
+    Single {
+        /// Where it is.
+        host: Host,
+        /// The number of the database.
+        database: u8,
+    },
+    /// One server, by the socket at this path.
+    Unix {
+        /// The socket.
+        path: PathBuf,
+        /// The number of the database.
+        database: u8,
+    },
+    /// A server and its replicas, which Sentinels watch.
+    Sentinel {
+        /// The Sentinels.
+        sentinels: Vec<Host>,
+        /// What they call the server.
+        service: String,
+        /// The number of the database.
+        database: u8,
+    },
+    /// A cluster.
+    Cluster {
+        /// Some of its nodes.
+        nodes: Vec<Host>,
+    },
 }
 
-impl Arrangement {
-    /// The one that a scheme stands for.
-    pub(super) fn of(scheme: &str) -> Option<Self> {
-        match scheme {
-            "redis" | "rediss" | "redis+unix" => Some(Self::Single),
-            "redis-sentinel" => Some(Self::Sentinel),
-            "redis-cluster" => Some(Self::Cluster),
-            _ => None,
+/// A server's name or address, and its port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Host {
+    /// A name or an address.
+    pub name: String,
+    /// Its port.
+    pub port: u16,
+}
+
+/// As whom to log in.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Login {
+    /// The user; without one, the default user.
+    pub user: Option<String>,
+    /// The password.
+    pub password: Option<String>,
+}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Login")
+            .field("user", &self.user)
+            .finish_non_exhaustive()
+    }
+}
+
+/// For messages: without user and password.
+impl fmt::Display for Servers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |f: &mut fmt::Formatter<'_>, hosts: &[Host]| {
+            let hosts: Vec<String> = hosts.iter().map(Host::to_string).collect();
+            f.write_str(&hosts.join(","))
+        };
+        match self {
+            Self::Single { host, .. } => write!(f, "redis at {host}"),
+            Self::Unix { path, .. } => write!(f, "redis at {}", path.display()),
+            Self::Sentinel {
+                sentinels, service, ..
+            } => {
+                write!(f, "redis {service} by the sentinels ")?;
+                list(f, sentinels)
+            }
+            Self::Cluster { nodes } => {
+                f.write_str("the redis cluster of ")?;
+                list(f, nodes)
+            }
+        }
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.name.contains(':') {
+            write!(f, "[{}]:{}", self.name, self.port)
+        } else {
+            write!(f, "{}:{}", self.name, self.port)
         }
     }
 }
 
 impl Redis {
+    /// Whether a scheme is one of these.
+    pub(super) fn has(scheme: &str) -> bool {
+        matches!(
+            scheme,
+            "redis" | "rediss" | "redis+unix" | "redis-sentinel" | "redis-cluster"
+        )
+    }
+
     /// `text` is the whole URL.
-    pub(super) fn read(arrangement: Arrangement, text: &str) -> Result<Self, Invalid> {
+    pub(super) fn read(text: &str) -> Result<Self, Invalid> {
         let (scheme, rest) = text.split_once(':').unwrap_or((text, ""));
-        let place = match scheme {
-            "redis+unix" => rest,
-            _ => rest.strip_prefix("//").unwrap_or_default(),
-        };
-        if place.is_empty() {
+        let mut url = Url::new(rest)?;
+        let (login, place) = login(url.place())?;
+        if place.is_empty() || (scheme != "redis+unix" && !rest.starts_with("//")) {
             let example = match scheme {
                 "redis+unix" => "redis+unix:/run/redis.sock",
                 "redis-sentinel" => "redis-sentinel://a,b,c/my-master",
                 "redis-cluster" => "redis-cluster://a,b,c",
                 _ => "redis://localhost",
             };
-            return Err(Invalid::new(format!(
-                "must say where Redis is, as in {example}"
-            )));
+            let why = format!("must say where Redis is, as in {example}");
+            return Err(Invalid::new(why));
         }
-        Ok(Self {
-            arrangement,
+        let option: Option<Number> = url.option("db")?;
+        let redis = Self {
+            servers: servers(scheme, place, option)?,
+            login,
+            is_encrypted: match url.option::<Answer>("tls")? {
+                Some(Answer(is_encrypted)) => is_encrypted,
+                None => scheme == "rediss",
+            },
+            ca: url.option("ca")?.map(|Text(path)| path.into()),
+            prefix: url
+                .option("prefix")?
+                .map_or_else(String::new, |Text(prefix)| prefix),
+            timeout: url
+                .option("timeout")?
+                .map_or(TIMEOUT, |Limit(timeout)| timeout),
+            near: url.option("near")?,
             url: text.to_owned(),
-        })
-    }
-
-    /// The whole URL, with its password.
-    pub fn url(&self) -> &str {
-        &self.url
+        };
+        url.end()?;
+        if redis.near.is_some() && matches!(redis.servers, Servers::Cluster { .. }) {
+            let why =
+                "has near=…, but a near cache needs a single primary and a cluster has several";
+            return Err(Invalid::new(why));
+        }
+        Ok(redis)
     }
 
     /// Its parts around the password.
@@ -102,40 +218,229 @@ impl fmt::Debug for Redis {
     }
 }
 
+/// The value of an option that is any text.
+struct Text(String);
+
+impl FromStr for Text {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// Yes or no.
+struct Answer(bool);
+
+impl FromStr for Answer {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        match text {
+            "yes" => Ok(Self(true)),
+            "no" => Ok(Self(false)),
+            _ => Err(Invalid::new("must be yes or no")),
+        }
+    }
+}
+
+/// A time that is not nothing.
+struct Limit(Duration);
+
+impl FromStr for Limit {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        match duration::parse(text)? {
+            Duration::ZERO => Err(Invalid::new("must be longer than nothing")),
+            time => Ok(Self(time)),
+        }
+    }
+}
+
+/// The number of a database.
+#[derive(Clone, Copy)]
+struct Number(u8);
+
+impl FromStr for Number {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let number = text.parse().map(Self);
+        number.map_err(|_| Invalid::new("must be the number of a database"))
+    }
+}
+
+fn servers(scheme: &str, place: &str, option: Option<Number>) -> Result<Servers, Invalid> {
+    let (hosts, path) = place.split_once('/').unwrap_or((place, ""));
+    let database = |path: &str| match (path, option) {
+        ("", option) => Ok(option.map_or(0, |Number(number)| number)),
+        (path, None) => path.parse().map(|Number(number)| number).map_err(|_| {
+            Invalid::new(format!(
+                "has {path:?} behind the host, which is no database's number"
+            ))
+        }),
+        (_, Some(_)) => Err(Invalid::new("names the database twice")),
+    };
+    Ok(match scheme {
+        "redis+unix" => Servers::Unix {
+            path: text(place)?.into(),
+            database: database("")?,
+        },
+        "redis-sentinel" => {
+            let (service, number) = path.split_once('/').unwrap_or((path, ""));
+            if service.is_empty() {
+                let why = "must name the service behind the sentinels, as in \
+                           redis-sentinel://a,b,c/my-master";
+                return Err(Invalid::new(why));
+            }
+            Servers::Sentinel {
+                sentinels: several(hosts, SENTINEL_PORT)?,
+                service: text(service)?,
+                database: database(number)?,
+            }
+        }
+        "redis-cluster" if !path.is_empty() || option.is_some() => {
+            return Err(Invalid::new("names a database, and a cluster has none"));
+        }
+        "redis-cluster" => Servers::Cluster {
+            nodes: several(hosts, PORT)?,
+        },
+        _ if hosts.contains(',') => {
+            let why = "names several servers, for which there are redis-cluster: and \
+                       redis-sentinel:";
+            return Err(Invalid::new(why));
+        }
+        _ => Servers::Single {
+            host: host(hosts, PORT)?,
+            database: database(path)?,
+        },
+    })
+}
+
+/// Splits `//USER:PASSWORD@` off.
+fn login(rest: &str) -> Result<(Login, &str), Invalid> {
+    let Some(rest) = rest.strip_prefix("//") else {
+        return Ok((Login::default(), rest));
+    };
+    let end = rest.find('/').unwrap_or(rest.len());
+    let Some(at) = rest[..end].rfind('@') else {
+        return Ok((Login::default(), rest));
+    };
+    let (user, password) = rest[..at].split_once(':').unwrap_or((&rest[..at], ""));
+    let some = |part: &str| match part {
+        "" => Ok(None),
+        part => text(part).map(Some),
+    };
+    let login = Login {
+        user: some(user)?,
+        password: some(password)?,
+    };
+    Ok((login, &rest[at + 1..]))
+}
+
+fn several(hosts: &str, port: u16) -> Result<Vec<Host>, Invalid> {
+    hosts.split(',').map(|text| host(text, port)).collect()
+}
+
+fn host(text: &str, port: u16) -> Result<Host, Invalid> {
+    let no_host = || Invalid::new(format!("has {text:?}, which is no HOST:PORT"));
+    let (name, rest) = match text.strip_prefix('[') {
+        Some(rest) => rest.split_once(']').ok_or_else(no_host)?,
+        None => text.split_at(text.find(':').unwrap_or(text.len())),
+    };
+    let port = match rest.strip_prefix(':') {
+        Some(port) => port.parse().map_err(|_| no_host())?,
+        None if rest.is_empty() => port,
+        None => return Err(no_host()),
+    };
+    if name.is_empty() || port == 0 {
+        return Err(no_host());
+    }
+    let name = name.to_owned();
+    Ok(Host { name, port })
+}
+
+fn text(part: &str) -> Result<String, Invalid> {
+    let text = String::from_utf8(decoded(part)?);
+    text.map_err(|_| Invalid::new("has a part that is not UTF-8"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Redis, Invalid> {
-        let (scheme, _) = text.split_once(':').unwrap();
-        Redis::read(Arrangement::of(scheme).unwrap(), text)
+    fn redis(url: &str) -> Redis {
+        Redis::read(url).unwrap_or_else(|error| panic!("{url} {error}"))
+    }
+
+    fn hosts(list: &[(&str, u16)]) -> Vec<Host> {
+        list.iter()
+            .map(|(name, port)| Host {
+                name: (*name).to_owned(),
+                port: *port,
+            })
+            .collect()
     }
 
     #[test]
-    fn the_scheme_says_how_many_servers_there_are() {
-        for (text, arrangement) in [
-            ("redis://localhost:6379/1", Arrangement::Single),
-            ("rediss://localhost", Arrangement::Single),
-            ("redis+unix:/run/redis.sock", Arrangement::Single),
-            (
-                "redis-sentinel://a,b:26379/my-master",
-                Arrangement::Sentinel,
-            ),
-            ("redis-cluster://a,b,c", Arrangement::Cluster),
+    fn every_form_is_understood() {
+        let one = redis("redis://u:p%40ss@example.org:7000/3?prefix=a%3A&timeout=250ms&near=16mb");
+        assert_eq!(
+            one.servers,
+            Servers::Single {
+                host: hosts(&[("example.org", 7000)]).remove(0),
+                database: 3
+            }
+        );
+        assert_eq!(one.login.user.as_deref(), Some("u"));
+        assert_eq!(one.login.password.as_deref(), Some("p@ss"));
+        assert_eq!((one.prefix.as_str(), one.timeout.as_millis()), ("a:", 250));
+        assert!(one.near.is_some() && !one.is_encrypted);
+        assert!(redis("rediss://h").is_encrypted);
+        for unix in [
+            "redis+unix:/run/r.sock?db=2",
+            "redis+unix:///run/r.sock?db=2",
         ] {
-            let redis = read(text).unwrap();
-            assert_eq!((redis.arrangement, redis.url()), (arrangement, text));
-            assert_eq!(redis.to_string(), text);
+            let path = PathBuf::from("/run/r.sock");
+            assert_eq!(redis(unix).servers, Servers::Unix { path, database: 2 });
         }
-        for text in [
-            "redis:",
-            "redis://",
-            "redis:localhost",
-            "redis-cluster://",
-            "redis+unix:",
+        let sentinels = hosts(&[("a", 26379), ("::1", 5)]);
+        assert_eq!(
+            redis("redis-sentinel://:pw@a,[::1]:5/mine/1").servers,
+            Servers::Sentinel {
+                sentinels,
+                service: "mine".into(),
+                database: 1
+            }
+        );
+        assert_eq!(
+            redis("redis-cluster://a,b:7001").servers,
+            Servers::Cluster {
+                nodes: hosts(&[("a", 6379), ("b", 7001)])
+            }
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        for (url, part) in [
+            ("redis://", "where Redis is"),
+            ("redis:localhost", "where Redis is"),
+            ("redis+unix:", "where Redis is"),
+            ("redis-cluster://", "where Redis is"),
+            ("redis://a:0", "no HOST:PORT"),
+            ("redis://a,b", "several servers"),
+            ("redis://a/x", "no database's number"),
+            ("redis://a/1?db=2", "twice"),
+            ("redis://a?colour=red", "no option \"colour\""),
+            ("redis://a?timeout=0s", "longer than nothing"),
+            ("redis-sentinel://a", "name the service"),
+            ("redis-cluster://a/1", "a cluster has none"),
+            ("redis-cluster://a?near=1mb", "near"),
         ] {
-            let error = read(text).unwrap_err().to_string();
-            assert!(error.contains("must say where Redis is"), "{text}: {error}");
+            let error = Redis::read(url).unwrap_err().to_string();
+            assert!(error.contains(part), "{url}: {error}");
         }
     }
 
@@ -145,14 +450,13 @@ mod tests {
             ("redis://me:p@ss@host/1", "redis://me:***@host/1"),
             ("redis://:pass@host", "redis://:***@host"),
             (
-                "redis-cluster://u:p@a,b?x=@",
-                "redis-cluster://u:***@a,b?x=@",
+                "redis-cluster://u:p@a,b?prefix=@",
+                "redis-cluster://u:***@a,b?prefix=@",
             ),
         ] {
-            let redis = read(text).unwrap();
+            let redis = redis(text);
             assert_eq!(redis.to_string(), shown);
             assert!(format!("{redis:?}").contains(shown));
-            assert_eq!(redis.url(), text);
         }
     }
 }

@@ -43,6 +43,11 @@ impl<'a> Url<'a> {
         })
     }
 
+    /// What stands before the options, as it is written.
+    pub(super) fn place(&self) -> &'a str {
+        self.path
+    }
+
     pub(super) fn has_no_path(&self) -> bool {
         self.path.is_empty()
     }
@@ -95,7 +100,7 @@ impl<'a> Url<'a> {
 }
 
 /// `%XX` as the byte that it stands for.
-fn decoded(text: &str) -> Result<Vec<u8>, Invalid> {
+pub(super) fn decoded(text: &str) -> Result<Vec<u8>, Invalid> {
     let mut parts = text.split('%');
     let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
     for part in parts {

@@ -1,0 +1,431 @@
+//! A store that is kept by Redis: one server, Sentinel or Cluster.
+//!
+//! An entry is a string under its key, with the prefix of the URL before it, and expires as the
+//! server has it: what connect-redis and others write and read. There is no room in that for the
+//! number of a write, so a version is named by what it holds: the first eight bytes of the SHA-1
+//! of the value. A compare-and-set compares on the server, by a script. The same value has the same
+//! name again, which for a compare-and-set is as good; the numbers do not grow.
+//!
+//! Requests are not sent one by one. What a turn of the master will read is asked for at once
+//! ([`expect`](Backend::expect)), what it writes is kept until its end and sent at once by
+//! [`commit`](Backend::commit), the last write per key. A condition, or something that was not
+//! expected, is asked for by itself. Nothing is remembered from one turn to the next, except in
+//! the near cache, where one is asked for.
+
+mod dial;
+mod link;
+mod near;
+mod walk;
+mod writes;
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use redis::{Cmd, Value};
+use sha1::{Digest, Sha1};
+
+use self::link::{Link, Repeat, Reply};
+use self::near::Near;
+use self::walk::Walks;
+use self::writes::{Write, Writes, left};
+use super::{Backend, BackendError, Cursor, Deadline, EntryRef, SetOutcome, Visitor, Walk};
+use crate::config;
+use crate::contract::{Capabilities, Condition, Kind, Seq};
+use crate::error::Error;
+use crate::time::Millis;
+
+/// Writes under a condition. `KEYS`: the key. `ARGV`: `absent`, `present` or a version in
+/// hexadecimal digits; what [`Write::milliseconds`] gives; the value.
+const SET_IF: &str = "
+local found = redis.call('GET', KEYS[1])
+local version = found and string.sub(redis.sha1hex(found), 1, 16)
+if ARGV[1] == 'absent' then
+    if found then return {0, version} end
+elseif not found then
+    return {0}
+elseif ARGV[1] ~= 'present' and ARGV[1] ~= version then
+    return {0, version}
+end
+if ARGV[2] == 'gone' then
+    redis.call('UNLINK', KEYS[1])
+elseif ARGV[2] == 'never' then
+    redis.call('SET', KEYS[1], ARGV[3])
+elseif ARGV[2] == 'keep' then
+    redis.call('SET', KEYS[1], ARGV[3], 'KEEPTTL')
+else
+    redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[2])
+end
+return {1}
+";
+
+/// An entry, as it is held here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Held {
+    value: Vec<u8>,
+    deadline: Option<Millis>,
+}
+
+/// A store kept by Redis.
+///
+/// Wants Redis 6.2 or newer, or Valkey.
+pub struct RedisBackend {
+    link: Link,
+    prefix: Vec<u8>,
+    near: Option<Arc<Near>>,
+    /// What this turn knows, by key.
+    known: HashMap<Vec<u8>, Option<Held>>,
+    writes: Writes,
+    walks: Walks,
+    /// A write of this turn failed.
+    failure: Option<BackendError>,
+}
+
+impl std::fmt::Debug for RedisBackend {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RedisBackend").finish_non_exhaustive()
+    }
+}
+
+impl RedisBackend {
+    /// Connects to the servers.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where what is asked for cannot be, [`Error::Backend`] where the servers are
+    /// not there or do not let us in.
+    pub fn open(redis: &config::Redis) -> Result<Self, Error> {
+        let near = redis
+            .near
+            .map(|size| Arc::new(Near::new(&redis.prefix, size)));
+        let link = Link::new(redis, near.clone())
+            .map_err(|why| Error::Config(format!("the store {redis}: {why}")))?;
+        let mut backend = Self {
+            link,
+            prefix: redis.prefix.clone().into_bytes(),
+            near,
+            known: HashMap::new(),
+            writes: Writes::default(),
+            walks: Walks::default(),
+            failure: None,
+        };
+        let tried = backend.fetch(Millis::ZERO, &[b""]);
+        tried.map_err(|error| Error::Backend(error.to_string()))?;
+        backend.known.clear();
+        Ok(backend)
+    }
+
+    /// The name of a key on the servers.
+    fn name(&self, key: &[u8]) -> Vec<u8> {
+        [&self.prefix, key].concat()
+    }
+
+    /// Makes known what the servers have under these keys.
+    fn fetch(&mut self, now: Millis, keys: &[&[u8]]) -> Result<(), BackendError> {
+        let mut asked = Vec::new();
+        for key in keys {
+            if self.known.contains_key(*key) {
+                continue;
+            }
+            let name = self.name(key);
+            match self.near.as_ref().and_then(|near| near.get(&name)) {
+                Some(held) => {
+                    self.known.insert(key.to_vec(), Some(held));
+                }
+                None => asked.push((key.to_vec(), name)),
+            }
+        }
+        if let Some(near) = &self.near {
+            near.asking(asked.iter().map(|(_, name)| name.as_slice()));
+        }
+        let commands = asked
+            .iter()
+            .flat_map(|(_, name)| [command("GET", name), command("PTTL", name)]);
+        let replies = self.link.run(commands.collect(), Repeat::Yes);
+        let mut replies = replies.map(Vec::into_iter);
+        let mut failure = None;
+        for (key, name) in asked {
+            let held = match &mut replies {
+                Ok(replies) => {
+                    let (value, ttl) = (replies.next(), replies.next());
+                    entry(now, value, ttl)
+                }
+                Err(error) => Err(BackendError::Failed(error.to_string())),
+            };
+            if let Some(near) = &self.near {
+                near.answered(&name, held.as_ref().ok().and_then(Option::as_ref));
+            }
+            match held {
+                Ok(held) => drop(self.known.insert(key, held)),
+                Err(error) => failure = Some(error),
+            }
+        }
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// What is known of a key, which is asked for where nothing is.
+    fn held(&mut self, now: Millis, key: &[u8]) -> Result<Option<&Held>, BackendError> {
+        if !self.known.contains_key(key) {
+            self.fetch(now, &[key])?;
+        }
+        let held = self.known.get(key).and_then(Option::as_ref);
+        Ok(held.filter(|held| held.deadline.is_none_or(|deadline| deadline > now)))
+    }
+
+    /// Sends what was written so far.
+    fn flush(&mut self) {
+        let writes = std::mem::take(&mut self.writes);
+        let commands: Vec<Cmd> = writes
+            .into_iter()
+            .map(|(key, write)| {
+                let name = self.name(&key);
+                if let Some(near) = &self.near {
+                    near.written(&name);
+                }
+                write.command(&name)
+            })
+            .collect();
+        // Done twice they do the same.
+        let failure = match self.link.run(commands, Repeat::Yes) {
+            Ok(replies) => replies
+                .into_iter()
+                .find_map(Result::err)
+                .map(BackendError::Failed),
+            Err(error) => Some(error),
+        };
+        if failure.is_some() {
+            self.known.clear();
+            self.failure = failure;
+        }
+    }
+
+    /// Keeps a write for the end of the turn.
+    fn write(&mut self, key: &[u8], write: Write, held: Option<Held>) {
+        self.writes.add(key, write);
+        self.known.insert(key.to_vec(), held);
+    }
+
+    /// Writes where the servers find that the condition holds.
+    fn set_if(
+        &mut self,
+        now: Millis,
+        key: &[u8],
+        value: &[u8],
+        deadline: Deadline,
+        condition: Condition,
+    ) -> Result<SetOutcome, BackendError> {
+        if self.writes.has(key) {
+            self.flush();
+        }
+        let name = self.name(key);
+        self.known.remove(key);
+        if let Some(near) = &self.near {
+            near.written(&name);
+        }
+        let condition = match condition {
+            Condition::IfAbsent => "absent".to_owned(),
+            Condition::IfSeq(Seq(version)) => format!("{version:016x}"),
+            Condition::IfPresent | Condition::Always => "present".to_owned(),
+        };
+        let mut script = redis::cmd("EVAL");
+        script.arg(SET_IF).arg(1).arg(name).arg(condition);
+        script.arg(writes::milliseconds(now, deadline)).arg(value);
+        let reply = self.link.run(vec![script], Repeat::No)?.remove(0);
+        match reply.map_err(BackendError::Failed)? {
+            Value::Array(items) => match items.as_slice() {
+                [Value::Int(1)] => Ok(SetOutcome::Stored(version(value))),
+                [Value::Int(0)] => Ok(SetOutcome::Conflict(None)),
+                [Value::Int(0), Value::BulkString(digits)] => {
+                    let digits = std::str::from_utf8(digits).ok();
+                    let found = digits.and_then(|digits| u64::from_str_radix(digits, 16).ok());
+                    Ok(SetOutcome::Conflict(found.map(Seq)))
+                }
+                _ => Err(unexpected()),
+            },
+            _ => Err(unexpected()),
+        }
+    }
+}
+
+impl Backend for RedisBackend {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::ALL
+            .with(Capabilities::LENGTH)
+            .with(Capabilities::CLEAR)
+            .with(Capabilities::COMPARE_AND_SET)
+    }
+
+    fn get(&mut self, now: Millis, key: &[u8]) -> Result<Option<EntryRef<'_>>, BackendError> {
+        Ok(self.held(now, key)?.map(Held::entry))
+    }
+
+    fn set(
+        &mut self,
+        now: Millis,
+        key: &[u8],
+        value: &[u8],
+        deadline: Deadline,
+        condition: Condition,
+    ) -> Result<SetOutcome, BackendError> {
+        if condition != Condition::Always {
+            return self.set_if(now, key, value, deadline, condition);
+        }
+        let at = match deadline {
+            Deadline::Never => None,
+            Deadline::At(at) => Some(at),
+            Deadline::Keep => self.held(now, key)?.and_then(|held| held.deadline),
+        };
+        if at.is_some_and(|at| at <= now) {
+            self.write(key, Write::Unlink, None);
+        } else {
+            let write = Write::Set {
+                value: value.to_vec(),
+                milliseconds: at.map(|at| left(now, at)),
+                is_kept: deadline == Deadline::Keep,
+            };
+            let held = Held {
+                value: value.to_vec(),
+                deadline: at,
+            };
+            self.write(key, write, Some(held));
+        }
+        Ok(SetOutcome::Stored(version(value)))
+    }
+
+    fn touch(&mut self, now: Millis, key: &[u8], deadline: Deadline) -> Result<bool, BackendError> {
+        let Some(mut held) = self.held(now, key)?.cloned() else {
+            return Ok(false);
+        };
+        let at = match deadline {
+            Deadline::Never => None,
+            Deadline::At(at) if at <= now => {
+                self.write(key, Write::Unlink, None);
+                return Ok(true);
+            }
+            Deadline::At(at) => Some(at),
+            Deadline::Keep => return Ok(true),
+        };
+        held.deadline = at;
+        let milliseconds = at.map(|at| left(now, at));
+        self.write(key, Write::Expire { milliseconds }, Some(held));
+        Ok(true)
+    }
+
+    fn destroy(&mut self, now: Millis, key: &[u8]) -> Result<bool, BackendError> {
+        let is_there = self.held(now, key)?.is_some();
+        if is_there {
+            self.write(key, Write::Unlink, None);
+        }
+        Ok(is_there)
+    }
+
+    fn all(
+        &mut self,
+        now: Millis,
+        cursor: Cursor,
+        visit: &mut Visitor<'_>,
+    ) -> Result<Option<Cursor>, BackendError> {
+        self.flush();
+        let mut step = self.walks.resume(cursor, &mut self.link, &self.prefix)?;
+        loop {
+            let keys: Vec<&[u8]> = step.keys.iter().map(Vec::as_slice).collect();
+            self.fetch(now, &keys)?;
+            while let Some(key) = step.keys.pop() {
+                let Some(held) = self.held(now, &key)? else {
+                    continue;
+                };
+                if visit(&key, held.entry()) == Walk::Pause {
+                    return Ok(self.walks.pause(step));
+                }
+            }
+            match walk::next(step, &mut self.link, &self.prefix)? {
+                Some(next) => step = next,
+                None => return Ok(None),
+            }
+            // A walk over everything must not hold everything.
+            self.known.clear();
+        }
+    }
+
+    fn length(&mut self, _now: Millis) -> Result<u64, BackendError> {
+        self.flush();
+        let mut names = walk::Names::default();
+        walk::each_page(&mut self.link, &self.prefix, |keys| {
+            names.add(&keys);
+            Vec::new()
+        })?;
+        Ok(names.count())
+    }
+
+    fn clear(&mut self, _now: Millis) -> Result<(), BackendError> {
+        self.flush();
+        self.known.clear();
+        let prefix = self.prefix.clone();
+        walk::each_page(&mut self.link, &self.prefix, |keys| {
+            let name = |key: Vec<u8>| command("UNLINK", &[prefix.as_slice(), &key].concat());
+            keys.into_iter().map(name).collect()
+        })?;
+        if let Some(near) = &self.near {
+            near.forget();
+            near.begin();
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self) -> Result<(), BackendError> {
+        self.flush();
+        self.known.clear();
+        self.failure.take().map_or(Ok(()), Err)
+    }
+}
+
+impl Held {
+    fn entry(&self) -> EntryRef<'_> {
+        EntryRef {
+            value: Cow::Borrowed(&self.value),
+            deadline: self.deadline,
+            seq: version(&self.value),
+            kind: Kind::Bytes,
+        }
+    }
+}
+
+/// The name of the version that holds this value.
+fn version(value: &[u8]) -> Seq {
+    let digest: [u8; 20] = Sha1::digest(value).into();
+    let (first, _) = digest.split_first_chunk().expect("it is longer");
+    Seq(u64::from_be_bytes(*first))
+}
+
+/// An entry from the replies to `GET` and `PTTL`.
+fn entry(
+    now: Millis,
+    value: Option<Reply>,
+    ttl: Option<Reply>,
+) -> Result<Option<Held>, BackendError> {
+    let said = |reply: Option<Reply>| match reply {
+        Some(reply) => reply.map_err(BackendError::Failed),
+        None => Err(unexpected()),
+    };
+    let deadline = match said(ttl)? {
+        Value::Int(-1) => None,
+        // It went between the two.
+        Value::Int(..0) => return Ok(None),
+        Value::Int(ms) => Some(now.after_ms(ms.unsigned_abs())),
+        _ => return Err(unexpected()),
+    };
+    match said(value)? {
+        Value::BulkString(value) => Ok(Some(Held { value, deadline })),
+        Value::Nil => Ok(None),
+        _ => Err(unexpected()),
+    }
+}
+
+fn command(name: &str, key: &[u8]) -> Cmd {
+    let mut command = redis::cmd(name);
+    command.arg(key);
+    command
+}
+
+fn unexpected() -> BackendError {
+    BackendError::Failed("the server's reply is not what the command gives".into())
+}

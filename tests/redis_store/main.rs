@@ -1,0 +1,17 @@
+//! A store that real redis-servers keep: one, one that Sentinels watch, and a cluster.
+//!
+//! `single` holds the backend to what it promises, `several` is about Sentinel and Cluster, `near`
+//! about the near cache, `tls` about the way there. All servers are started here.
+
+#![cfg(all(feature = "cli", feature = "redis"))]
+#![allow(clippy::unwrap_used, reason = "helpers may panic as the tests do")]
+#![allow(unreachable_pub, reason = "modules of a test program, as `common` is")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod near;
+mod servers;
+mod several;
+mod single;
+mod tls;

@@ -1,0 +1,217 @@
+//! Sentinel and Cluster: a primary is killed while it is written to, and nothing acknowledged by
+//! its successor is lost; everything else is told.
+
+use std::fmt::Write as _;
+
+use memstore_cluster::backend::{Backend, Cursor, Deadline, RedisBackend, Walk};
+use memstore_cluster::contract::Condition;
+use memstore_cluster::time::{Clock, SystemClock};
+
+use crate::common::{Running, clean, eventually, folder};
+use crate::servers::{Server, free_port, has_redis, open};
+
+fn set(store: &mut RedisBackend, key: &str, value: &str) -> Result<(), String> {
+    let (now, always) = (SystemClock::new().now(), Condition::Always);
+    let (key, value) = (key.as_bytes(), value.as_bytes());
+    let written = store.set(now, key, value, Deadline::Never, always);
+    let written = written.and_then(|_| store.commit());
+    written.map_err(|error| error.to_string())
+}
+
+fn get(store: &mut RedisBackend, key: &str) -> Result<Option<String>, String> {
+    let now = SystemClock::new().now();
+    let found = store.get(now, key.as_bytes());
+    let found = found
+        .map(|entry| entry.map(|entry| String::from_utf8(entry.value.into_owned()).expect("text")));
+    let found = found.map_err(|error| error.to_string());
+    store.commit().expect("nothing was written");
+    found
+}
+
+/// Three primaries with a replica each.
+fn cluster() -> Option<(Vec<Server>, String)> {
+    let nodes: Vec<Server> = (0..6)
+        .map(|_| {
+            let bus = free_port().to_string();
+            Server::start(&[
+                "--cluster-enabled",
+                "yes",
+                "--cluster-node-timeout",
+                "500",
+                "--cluster-port",
+                &bus,
+                "--cluster-replica-validity-factor",
+                "0",
+                "--repl-diskless-sync-delay",
+                "0",
+            ])
+        })
+        .collect::<Option<_>>()?;
+    let mut create = clean("redis-cli");
+    create.args(["--cluster", "create"]);
+    create.args(nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)));
+    create.args(["--cluster-replicas", "1", "--cluster-yes"]);
+    let output = create.output().expect("redis-cli comes with redis-server");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}");
+    for node in &nodes {
+        eventually(
+            "every node sees a whole cluster with replicas that follow",
+            || {
+                let info = node.cli(&["CLUSTER", "INFO"]);
+                let role = node.cli(&["INFO", "replication"]);
+                let follows =
+                    role.contains("role:master") || role.contains("master_link_status:up");
+                (info.contains("cluster_state:ok") && follows).then_some(())
+            },
+        );
+    }
+    let hosts = nodes.iter().take(3).fold(String::new(), |mut hosts, node| {
+        let comma = if hosts.is_empty() { "" } else { "," };
+        write!(hosts, "{comma}127.0.0.1:{}", node.port).expect("a string takes it");
+        hosts
+    });
+    Some((nodes, format!("redis-cluster://{hosts}")))
+}
+
+#[test]
+fn a_cluster_holds_it_walks_it_and_loses_a_primary() {
+    let Some((mut nodes, url)) = cluster() else {
+        return;
+    };
+    let store = &mut open(&url).unwrap();
+    let keys: Vec<String> = (0..500).map(|number| format!("k{number}")).collect();
+    for key in &keys {
+        let (now, always) = (SystemClock::new().now(), Condition::Always);
+        store
+            .set(now, key.as_bytes(), key.as_bytes(), Deadline::Never, always)
+            .unwrap();
+    }
+    store.commit().unwrap();
+    let now = SystemClock::new().now();
+    assert_eq!(store.length(now).unwrap(), 500);
+    let mut found = Vec::new();
+    let end = store.all(now, Cursor::default(), &mut |key, entry| {
+        assert_eq!(key, &*entry.value);
+        found.push(String::from_utf8(key.to_vec()).expect("text"));
+        Walk::On
+    });
+    assert_eq!(end.unwrap(), None);
+    store.commit().unwrap();
+    found.sort();
+    let mut sorted = keys.clone();
+    sorted.sort();
+    assert_eq!(found, sorted);
+    let outcome = store
+        .set(now, b"k1", b"x", Deadline::Never, Condition::IfAbsent)
+        .unwrap();
+    assert!(matches!(
+        outcome,
+        memstore_cluster::backend::SetOutcome::Conflict(Some(_))
+    ));
+
+    nodes[0].kill();
+    eventually("every key can be written again", || {
+        keys.iter()
+            .all(|key| set(store, key, "new").is_ok())
+            .then_some(())
+    });
+    for key in &keys {
+        assert_eq!(get(store, key).unwrap().as_deref(), Some("new"), "{key}");
+    }
+    store.clear(now).unwrap();
+    assert_eq!(store.length(now).unwrap(), 0);
+}
+
+#[test]
+fn slots_that_move_are_followed() {
+    let Some((nodes, url)) = cluster() else {
+        return;
+    };
+    let store = &mut open(&url).unwrap();
+    for number in 0..100 {
+        set(store, &format!("k{number}"), "1").unwrap();
+    }
+    let id = |node: &Server| node.cli(&["CLUSTER", "MYID"]);
+    let primaries: Vec<&Server> = nodes
+        .iter()
+        .filter(|node| node.cli(&["ROLE"]).starts_with("master"))
+        .collect();
+    let [from, to, ..] = primaries.as_slice() else {
+        panic!("there are three");
+    };
+    let mut reshard = clean("redis-cli");
+    reshard.args(["--cluster", "reshard", &format!("127.0.0.1:{}", from.port)]);
+    reshard.args(["--cluster-from", &id(from), "--cluster-to", &id(to)]);
+    reshard.args(["--cluster-slots", "200", "--cluster-yes"]);
+    let mut resharding = Running::start(&mut reshard);
+    let mut rounds = 0;
+    while resharding.try_wait().is_none() || rounds == 0 {
+        rounds += 1;
+        for number in 0..100 {
+            let key = format!("k{number}");
+            set(store, &key, &rounds.to_string()).unwrap();
+            assert_eq!(get(store, &key).unwrap(), Some(rounds.to_string()), "{key}");
+        }
+    }
+    assert!(resharding.wait().success());
+    assert_eq!(store.length(SystemClock::new().now()).unwrap(), 100);
+}
+
+#[test]
+fn what_sentinels_watch_is_found_again_when_a_replica_takes_over() {
+    if !has_redis() {
+        return;
+    }
+    let mut primary = Server::start(&["--repl-diskless-sync-delay", "0"]).unwrap();
+    let port = primary.port.to_string();
+    let replica = Server::start(&["--replicaof", "127.0.0.1", &port]).unwrap();
+    eventually("the replica follows", || {
+        let role = replica.cli(&["INFO", "replication"]);
+        role.contains("master_link_status:up").then_some(())
+    });
+    let folder = folder();
+    let mut sentinels = Vec::new();
+    for number in 0..3 {
+        let own = free_port();
+        let path = folder.path().join(format!("{number}.conf"));
+        let config = format!(
+            "port {own}\nbind 127.0.0.1\nsentinel monitor mine 127.0.0.1 {port} 2\n\
+             sentinel down-after-milliseconds mine 300\nsentinel failover-timeout mine 2000\n"
+        );
+        std::fs::write(&path, config).unwrap();
+        let mut command = clean("redis-server");
+        command
+            .arg(&path)
+            .arg("--sentinel")
+            .current_dir(folder.path());
+        sentinels.push((own, Running::start(&mut command)));
+    }
+    let ask = |port: u16, args: &[&str]| {
+        let output = clean("redis-cli")
+            .args(["-p", &port.to_string()])
+            .args(args)
+            .output();
+        String::from_utf8(output.expect("it is there").stdout).expect("text")
+    };
+    for (port, _) in &sentinels {
+        eventually("the sentinels know each other and the replica", || {
+            let known = ask(*port, &["SENTINEL", "CKQUORUM", "mine"]);
+            let replicas = ask(*port, &["SENTINEL", "REPLICAS", "mine"]);
+            (known.starts_with("OK 3") && replicas.contains("name")).then_some(())
+        });
+    }
+    let hosts: Vec<String> = sentinels
+        .iter()
+        .map(|(port, _)| format!("127.0.0.1:{port}"))
+        .collect();
+    let store = &mut open(&format!("redis-sentinel://{}/mine", hosts.join(","))).unwrap();
+    set(store, "k", "before").unwrap();
+    eventually("the replica has it", || {
+        (replica.cli(&["GET", "k"]) == "before").then_some(())
+    });
+    primary.kill();
+    eventually("the replica took over", || set(store, "k", "after").ok());
+    assert_eq!(replica.cli(&["GET", "k"]), "after");
+    assert_eq!(get(store, "k").unwrap().as_deref(), Some("after"));
+}
