@@ -11,6 +11,7 @@ mod model;
 mod open;
 #[cfg(feature = "redis")]
 mod redis;
+pub(crate) mod sessions;
 #[cfg(test)]
 mod simulator;
 mod syncing;

@@ -11,6 +11,7 @@ pub mod duration;
 mod events;
 mod limits;
 mod memory;
+mod sessions;
 mod size;
 mod sock;
 mod store;
@@ -35,6 +36,7 @@ pub use choice::{LogFormat, NodePreload, Restart, Standalone, Syncing, WhenFull,
 pub use events::KeyspaceEvents;
 pub use limits::Limits;
 pub use memory::Memory;
+pub use sessions::Sessions;
 pub use size::ByteSize;
 pub use sock::{Surroundings, check_name, check_sock_path};
 pub use store::{Files, Host, LevelDb, Login, Redis, Servers, Sqlite, Store, Synchronous};
