@@ -3,9 +3,10 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::fault::Fault;
+use super::lookup::Found;
 use super::session::Session;
 use super::shared::Shared;
-use super::table::{Command, Run};
+use super::table::Run;
 use crate::backend::{Backend, EntryRef};
 use crate::config::Limits;
 use crate::contract::Kind;
@@ -83,19 +84,20 @@ impl<'c> Call<'c> {
     }
 
     /// Runs a command. If it fails, the error takes the place of what it has written.
-    pub(super) fn run(&mut self, command: &Command) {
+    pub(super) fn run(&mut self, found: Found) {
         let start = self.reply.len();
-        let done = match command.run {
+        let done = match found.command.run {
             Run::Do(run) | Run::DoOrSub(run, _) => {
                 // As in the other dialect: a backend that panics fails the request and no more.
                 let done = catch_unwind(AssertUnwindSafe(|| run(self)));
                 done.unwrap_or(Err(Fault::of("ERR the store's backend panicked")))
             }
-            Run::Sub(_) => Err(Fault::arguments(command.name)),
+            Run::Sub(_) => Err(Fault::arguments(found.command.name)),
         };
+        self.shared.statistics.of(found).count(&done);
         if let Err(fault) = done {
             self.reply.truncate(start);
-            self.reply.error(&fault.0);
+            self.reply.error_parts(&[&fault.0]);
         }
     }
 
