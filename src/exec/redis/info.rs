@@ -7,6 +7,7 @@ use super::channels::Scope;
 use super::config::policy;
 use super::connection::databases;
 use super::fault::Done;
+use crate::backend::Expiring;
 
 /// The Redis whose words and replies these are.
 pub(super) const VERSION: &str = "7.0.15";
@@ -145,21 +146,22 @@ fn commandstats(call: &mut Call<'_>, text: &mut String) {
     }
 }
 
-/// The deadlines are not counted by database.
+/// A backend that does not count deadlines has none, as far as this tells.
 fn keyspace(call: &mut Call<'_>, text: &mut String) {
     for number in 0..databases(call) {
         if !call.backend.has_database(number) {
             continue;
         }
-        let length = database(call.backend, number).length(call.now);
-        match length {
-            Ok(keys) if keys > 0 => {
-                line(
-                    text,
-                    format_args!("db{number}:keys={keys},expires=0,avg_ttl=0"),
-                );
-            }
-            _ => {}
+        let database = database(call.backend, number);
+        let keys = database.length(call.now).unwrap_or(0);
+        if keys > 0 {
+            let Expiring {
+                entries, mean_ms, ..
+            } = database.expiring(call.now).unwrap_or_default();
+            line(
+                text,
+                format_args!("db{number}:keys={keys},expires={entries},avg_ttl={mean_ms}"),
+            );
         }
     }
 }
