@@ -139,6 +139,74 @@ fn clients_are_listed_as_they_are() {
 }
 
 #[test]
+fn clients_send_each_other_away() {
+    let master = Master::start(&[]);
+    let mut one = master.connect();
+    let sock = master.sock();
+    let address = format!("{}:0", sock.display());
+    one.ask("CLIENT ID", ":1\r\n");
+    for kill in ["CLIENT KILL ID {id}", "CLIENT KILL ADDR {a} SKIPME yes"] {
+        let mut other = master.connect();
+        other.send("CLIENT ID\r\n");
+        let id = other.line();
+        let kill = kill.replace("{id}", &id[1..]).replace("{a}", &address);
+        one.ask(&kill, ":1\r\n");
+        other.until_closed();
+        one.ask(&kill, ":0\r\n");
+        assert_eq!(one.bulk("CLIENT LIST").lines().count(), 1);
+    }
+    // Of what came with the request nothing is run.
+    let mut other = master.connect();
+    other.send(format!("CLIENT KILL {address}\r\nSET k v\r\n"));
+    other.expect("+OK\r\n");
+    assert_eq!(other.until_closed(), 0);
+    one.until_closed();
+    master.connect().ask("GET k", "$-1\r\n");
+}
+
+#[test]
+fn requests_are_counted_by_command() {
+    let master = Master::start(&[]);
+    let mut wire = master.connect();
+    wire.ask("CONFIG RESETSTAT", "+OK\r\n");
+    wire.ask("SET k v", "+OK\r\n");
+    wire.ask("get k", "$1\r\nv\r\n");
+    wire.ask("GET none", "$-1\r\n");
+    for (command, reply) in [
+        ("GET", "-ERR wrong"),
+        ("INCR k", "-ERR value"),
+        ("NO", "-ERR unk"),
+    ] {
+        wire.send(format!("{command}\r\n"));
+        assert!(wire.line().starts_with(reply));
+    }
+    wire.ask("MULTI", "+OK\r\n");
+    wire.ask("GET k", "+QUEUED\r\n");
+    wire.ask("EXEC", "*1\r\n$1\r\nv\r\n");
+    let info = wire.bulk("INFO commandstats");
+    for (name, counts) in [
+        ("config|resetstat", [1, 0, 0]),
+        ("set", [1, 0, 0]),
+        ("get", [3, 1, 0]),
+        ("incr", [1, 0, 1]),
+        ("multi", [1, 0, 0]),
+        ("exec", [1, 0, 0]),
+    ] {
+        let [calls, rejected, failed] = counts;
+        let line = format!(
+            "cmdstat_{name}:calls={calls},usec=0,usec_per_call=0.00,rejected_calls={rejected},\
+             failed_calls={failed}\r\n"
+        );
+        assert!(info.contains(&line), "{line:?} is not in\n{info}");
+    }
+    assert_eq!(info.lines().count(), 7, "{info}");
+    assert!(
+        wire.bulk("INFO stats")
+            .contains("total_commands_processed:9\r\n")
+    );
+}
+
+#[test]
 fn replies_are_dropped_where_a_client_wants_none() {
     let master = Master::start(&[]);
     let mut wire = master.connect();

@@ -7,8 +7,8 @@
 use std::fmt;
 
 use super::{
-    Backend, BackendError, Cursor, Deadline, EntryRef, MemoryBackend, MemoryUse, SetOutcome,
-    Teller, Upkeep, Visitor,
+    Backend, BackendError, Cursor, Deadline, EntryRef, Expiring, MemoryBackend, MemoryUse,
+    SetOutcome, Teller, Upkeep, Visitor,
 };
 use crate::config::Memory;
 use crate::contract::{Capabilities, Condition, Kind};
@@ -187,6 +187,10 @@ impl Backend for Databases {
 
     fn length(&mut self, now: Millis) -> Result<u64, BackendError> {
         self.first.length(now)
+    }
+
+    fn expiring(&mut self, now: Millis) -> Option<Expiring> {
+        self.first.expiring(now)
     }
 
     fn clear(&mut self, now: Millis) -> Result<(), BackendError> {

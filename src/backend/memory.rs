@@ -12,8 +12,8 @@ use std::time::Instant;
 
 use super::syncing::{Background, Foreground, Syncer};
 use super::{
-    Backend, BackendError, Cursor, Deadline, EntryRef, MemoryUse, SetOutcome, Teller, Upkeep,
-    Visitor, Walk, WhenFull,
+    Backend, BackendError, Cursor, Deadline, EntryRef, Expiring, MemoryUse, SetOutcome, Teller,
+    Upkeep, Visitor, Walk, WhenFull,
 };
 use crate::config::{ByteSize, Syncing};
 use crate::contract::{Capabilities, Condition, Kind};
@@ -360,6 +360,12 @@ impl Backend for MemoryBackend {
     fn length(&mut self, now: Millis) -> Result<u64, BackendError> {
         self.engine.advance(now);
         Ok(self.engine.length())
+    }
+
+    fn expiring(&mut self, now: Millis) -> Option<Expiring> {
+        self.engine.advance(now);
+        let (entries, mean_ms) = self.engine.expiring();
+        Some(Expiring { entries, mean_ms })
     }
 
     fn clear(&mut self, now: Millis) -> Result<(), BackendError> {

@@ -121,6 +121,16 @@ pub struct MemoryUse {
     pub evicted: u64,
 }
 
+/// The entries that have a deadline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Expiring {
+    /// How many there are.
+    pub entries: u64,
+    /// How far their deadlines are away in the mean, about, in milliseconds.
+    pub mean_ms: u64,
+}
+
 /// What holds the data of a store.
 ///
 /// An entry past its deadline is never visible, whether or not it has been removed. No call may
@@ -199,6 +209,11 @@ pub trait Backend: Send {
     /// The number of live entries, exactly.
     fn length(&mut self, _now: Millis) -> Result<u64, BackendError> {
         Err(BackendError::Unsupported("length"))
+    }
+
+    /// The live entries that have a deadline, where that is known without looking at them.
+    fn expiring(&mut self, _now: Millis) -> Option<Expiring> {
+        None
     }
 
     /// Removes everything. What it held may be freed later, by [`upkeep`](Self::upkeep).

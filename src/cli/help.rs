@@ -148,6 +148,9 @@ A worker for each core, all accepting from one socket:
 Two workers that open nothing and are not started again if they end well:
   memstore-cluster run --workers 2 --restart on-failure -- ./batch --all
 
+A port for each, 8000 and up, for a server that opens its own socket:
+  memstore-cluster run --port-base 8000 -- sh -c 'exec php -S 127.0.0.1:$PORT'
+
 One process on a small board, with the same program:
   memstore-cluster run --standalone -- ./server
 "
@@ -226,6 +229,7 @@ Besides the environment of the master, a worker has:
   MEMSTORE_GENERATION  how many times all workers were replaced
   LISTEN_FDS, LISTEN_PID, LISTEN_FDNAMES
                        the listening sockets, from descriptor 3 up
+  PORT                 with --port-base, the worker's own port
 
 With MEMSTORE_SOCK set, a script that runs as a worker reaches its own master by \
 'memstore-cluster get' without more. run and serve pass over the MEMSTORE_SOCK and \

@@ -43,6 +43,7 @@ pub(crate) fn run(config: &Config, command: &[OsString]) -> Result<Exit, Failure
         program: program.clone(),
         args: args.to_vec(),
         env: secret_for_workers(config)?,
+        port_base: config.port_base,
         node_preload: config.node_preload,
     };
     let reason = launch.supervise(None::<fn(&Store) -> Result<()>>)?;
@@ -85,7 +86,9 @@ fn become_command(
     tracing::info!("standalone: this process becomes the command");
     let listeners = launch::open_listeners(&config.bind)?;
     let node = launch::node_preload(config.node_preload, &listeners);
-    let env = node.map(|node| node.env()).transpose()?.unwrap_or_default();
+    let mut env = node.map(|node| node.env()).transpose()?.unwrap_or_default();
+    let port = config.port_base.and_then(|base| base.port(0));
+    env.extend(port.map(|port| ("PORT".into(), Some(port.to_string().into()))));
     let listeners = launch::named(listeners);
     let listeners: Vec<_> = listeners
         .iter()

@@ -14,7 +14,7 @@ use super::link::{Keeper, Link, Local};
 use super::links::Links;
 use super::options::{Options, Plan, Role};
 use super::store::Store;
-use crate::config::{BindAddress, NodePreload, Supervision};
+use crate::config::{BindAddress, NodePreload, PortBase, Supervision};
 use crate::error::{Error, Result};
 use crate::master::{Command, Master, Preload, Setup, Signals, Workers};
 use crate::net::{Mastership, PathSocket};
@@ -43,6 +43,8 @@ pub(crate) struct Launch {
     pub(crate) args: Vec<OsString>,
     /// Changes to the environment that workers get from this process.
     pub(crate) env: Vec<EnvChange>,
+    /// The port of the first worker, where each has one of its own.
+    pub(crate) port_base: Option<PortBase>,
     /// Whether Node programs among the workers are made to use the listeners.
     pub(crate) node_preload: NodePreload,
 }
@@ -54,6 +56,7 @@ impl Launch {
         prepare: Option<impl FnOnce(&Store) -> Result<()>>,
     ) -> Result<ExitReason> {
         let slots = self.slots()?;
+        self.check_ports(slots)?;
         // Before anything is opened: a second master must not disturb the first.
         let mastership = self.sock.as_deref().map(Mastership::acquire).transpose()?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
@@ -80,6 +83,7 @@ impl Launch {
                     program: self.program,
                     args: self.args,
                     env: self.env,
+                    port_base: self.port_base,
                     sock: self.sock,
                     listeners: named(listeners),
                 },
@@ -100,6 +104,18 @@ impl Launch {
         let dumped = last.map_or(Ok(()), |last| last.write());
         let reason = ended.map_err(Error::io("go on with the master's loop"))?;
         dumped.map(|()| reason)
+    }
+
+    /// Whether a port is taken is left to the servers: only they know at which address they listen.
+    fn check_ports(&self, slots: u16) -> Result<()> {
+        let Some(base) = self.port_base else {
+            return Ok(());
+        };
+        let checked = base.check(slots);
+        checked.map_err(|why| Error::Config(format!("--port-base {base}: {why}")))?;
+        let last = base.port(slots.saturating_sub(1));
+        tracing::info!(first = %base, last, "each worker has a PORT of its own");
+        Ok(())
     }
 
     fn slots(&self) -> Result<u16> {

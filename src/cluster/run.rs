@@ -205,6 +205,7 @@ impl Cluster {
             program: program.into_os_string(),
             args,
             env: Vec::new(),
+            port_base: None,
             node_preload: NodePreload::Never,
         };
         let reason = launch.supervise(self.prepare)?;

@@ -12,7 +12,8 @@ use super::file::File;
 use super::origin::{Origin, Problem};
 use super::settings::{self, Purpose, SETTINGS, Setting, Shape};
 use super::{
-    BindAddress, Config, Standalone, Store, Surroundings, WhenFull, check_sock_path, duration,
+    BindAddress, Config, Standalone, Store, Surroundings, WhenFull, Workers, check_sock_path,
+    duration,
 };
 
 /// The variables of a process.
@@ -197,6 +198,18 @@ fn check_together(purpose: Purpose, merged: &Merged, problems: &mut Vec<Problem>
             "bind",
             format!("{address} is given twice, and only one socket can listen there"),
         );
+    }
+    if let Some(base) = config.port_base {
+        if !config.bind.is_empty() {
+            let reason = "is for servers that cannot use the sockets of --bind, and where there are \
+                          some all workers share their ports; leave out one of the two";
+            problem("port-base", reason.into());
+        } else if let Workers::Exactly(workers) = config.workers {
+            let workers = u16::try_from(workers.get()).unwrap_or(u16::MAX);
+            if let Err(invalid) = base.check(workers) {
+                problem("port-base", invalid.to_string());
+            }
+        }
     }
     if config.memory.when_full == WhenFull::Evict && config.memory.max.is_none() {
         let reason = "evicts at a bound, and there is none; give one with --max-memory";

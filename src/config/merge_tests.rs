@@ -319,6 +319,30 @@ fn one_address_is_not_bound_twice() {
 }
 
 #[test]
+fn ports_are_for_workers_that_share_none_and_reach_to_the_last() {
+    let case = case().flag("port-base", &["65535"]);
+    let config = case.merge(Purpose::Run).unwrap().config;
+    assert_eq!(
+        config.port_base.map(|base| base.to_string()).unwrap(),
+        "65535"
+    );
+    assert_eq!(
+        case.clone()
+            .env("MEMSTORE_WORKERS", "2")
+            .merge(Purpose::Run)
+            .unwrap_err(),
+        ["--port-base 65535: must be at most 65534 for 2 workers: there is no port above 65535"]
+    );
+    assert_eq!(
+        case.file("bind = [':80']").merge(Purpose::Run).unwrap_err(),
+        [
+            "--port-base 65535: is for servers that cannot use the sockets of --bind, and where \
+             there are some all workers share their ports; leave out one of the two"
+        ]
+    );
+}
+
+#[test]
 fn a_default_socket_in_a_deep_directory_is_told_as_too_long() {
     let mut case = case();
     case.surroundings.runtime_dir = Some(PathBuf::from("/x".repeat(60)));

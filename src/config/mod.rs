@@ -11,6 +11,7 @@ pub mod duration;
 mod events;
 mod limits;
 mod memory;
+mod ports;
 mod sessions;
 mod size;
 mod sock;
@@ -36,6 +37,7 @@ pub use choice::{LogFormat, NodePreload, Restart, Standalone, Syncing, WhenFull,
 pub use events::KeyspaceEvents;
 pub use limits::Limits;
 pub use memory::Memory;
+pub use ports::PortBase;
 pub use sessions::Sessions;
 pub use size::ByteSize;
 pub use sock::{Surroundings, check_name, check_sock_path};
@@ -66,7 +68,9 @@ pub struct Config {
     pub workers: Workers,
     /// The addresses of the listening sockets that the workers inherit, in the order given.
     pub bind: Vec<BindAddress>,
-    /// Whether Node programs are made to use them.
+    /// The port of the first worker, where each has one of its own.
+    pub port_base: Option<PortBase>,
+    /// Whether Node programs are made to use the listening sockets.
     pub node_preload: NodePreload,
     /// Whether to be one process without master, socket and channel.
     pub standalone: Standalone,
@@ -107,6 +111,7 @@ impl Config {
             name,
             workers: Workers::Auto,
             bind: Vec::new(),
+            port_base: None,
             node_preload: NodePreload::Auto,
             standalone: Standalone::Auto,
             store: Store::Memory,

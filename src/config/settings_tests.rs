@@ -56,6 +56,7 @@ fn every_setting_refuses_what_makes_no_sense() {
         ("timeout", &["0", "soon"]),
         ("workers", &["0", "x", "4097"]),
         ("bind", &[""]),
+        ("port-base", &["0", "65536", "", "http"]),
         ("node-preload", &["always", ""]),
         ("standalone", &["yes", ""]),
         ("restart", &["no"]),

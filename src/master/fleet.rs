@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use super::notices;
 use super::preload::Preload;
 use super::service::{ChannelEvent, Session};
+use crate::config::PortBase;
 use crate::net::{ConnectionId, Reactor};
 use crate::supervisor::action::{Action, ExitReason, WorkerSignal};
 use crate::supervisor::event::{Event, ExitCause, Generation, SpawnFailure, StopKind, WorkerId};
@@ -28,6 +29,8 @@ pub(crate) struct Command {
     pub(crate) args: Vec<OsString>,
     /// Changes to the environment that a worker gets from the master.
     pub(crate) env: Vec<EnvChange>,
+    /// The port of the first worker, where each has one of its own.
+    pub(crate) port_base: Option<PortBase>,
     /// The path of the store's socket, where it has one.
     pub(crate) sock: Option<PathBuf>,
     /// The listeners that all workers share, by name.
@@ -37,9 +40,11 @@ pub(crate) struct Command {
 }
 
 impl Command {
-    /// The changes for a worker that is started now.
-    fn env(&self) -> Vec<EnvChange> {
+    /// The changes for a worker that is started now in this slot.
+    fn env(&self, slot: u16) -> Vec<EnvChange> {
         let mut env = self.env.clone();
+        let port = self.port_base.and_then(|base| base.port(slot));
+        env.extend(port.map(|port| ("PORT".into(), Some(port.to_string().into()))));
         match self.node.as_ref().map(Preload::env).transpose() {
             Ok(node) => env.extend(node.into_iter().flatten()),
             // Other programs do without, and a Node program says what it lacks.
@@ -186,7 +191,7 @@ impl Fleet {
         let listeners: Vec<(BorrowedFd<'_>, &str)> = listeners
             .map(|(listener, name)| (listener.as_fd(), name.as_str()))
             .collect();
-        let env = self.command.env();
+        let env = self.command.env(worker.slot.0);
         let recipe = Recipe {
             program: &self.command.program,
             args: &self.command.args,

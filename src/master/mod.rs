@@ -125,8 +125,12 @@ impl Controller {
 impl Master {
     /// Prepares everything that can fail.
     pub(crate) fn new(setup: Setup) -> io::Result<Self> {
+        let pid = std::process::id();
+        let mut redis =
+            redis::Shared::new(setup.clock.now(), pid, &setup.limits, setup.keyspace_events);
         let mut reactor = Reactor::new(setup.limits.clone())?;
         if let Some(socket) = setup.socket {
+            redis = redis.at(socket.path());
             reactor.listen(socket)?;
         }
         let (orders, inbox) = channel();
@@ -151,9 +155,6 @@ impl Master {
             caught.push(Signal::Child);
         }
         reactor.catch_signals(&caught)?;
-        let pid = std::process::id();
-        let redis =
-            redis::Shared::new(setup.clock.now(), pid, &setup.limits, setup.keyspace_events);
         Ok(Self {
             reactor,
             service: Service {
@@ -211,6 +212,9 @@ impl Master {
             turn.backend.commit().map_err(io::Error::other)?;
             let store = turn.backend.memory_use();
             drop(turn);
+            for id in self.service.killed() {
+                self.reactor.close(id);
+            }
             for (to, messages) in self.service.outbox() {
                 for message in messages {
                     self.reactor.push(to, &message);

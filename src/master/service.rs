@@ -107,6 +107,14 @@ impl Service {
         }
     }
 
+    /// The connections that clients have had closed.
+    pub(super) fn killed(&mut self) -> impl Iterator<Item = ConnectionId> + use<'_> {
+        let Self { redis, clients, .. } = self;
+        redis
+            .take_killed()
+            .filter_map(|client| clients.get(&client).copied())
+    }
+
     /// What is to be sent to connections that did not ask for it, in order.
     pub(super) fn outbox(&mut self) -> impl Iterator<Item = (ConnectionId, Vec<redis::Message>)> {
         let Self { redis, clients, .. } = self;

@@ -79,6 +79,11 @@ impl PathSocket {
         })
     }
 
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     pub(super) fn listener_mut(&mut self) -> &mut UnixListener {
         &mut self.listener
     }

@@ -268,6 +268,14 @@ impl<P: PageSource> Engine<P> {
         }
     }
 
+    /// How many live entries have a deadline, and how far it is away in the mean, in milliseconds.
+    pub(crate) fn expiring(&mut self) -> (u64, u64) {
+        let live = self.length();
+        let overdue = self.index.len() as u64 - live;
+        let (all, mean) = self.wheel.mean();
+        (all - overdue, mean.saturating_sub(self.now.as_unix()))
+    }
+
     /// Shows live entries from a place of a walk on, until `visit` says to stop or many were
     /// looked at; the place where it goes on, `None` at the end.
     pub(crate) fn walk(

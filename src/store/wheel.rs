@@ -63,6 +63,9 @@ pub(super) struct Wheel {
     at: u64,
     counted: u64,
     overdue: u64,
+    /// How many entries there are, and the sum of their deadlines.
+    len: u64,
+    sum: u128,
 }
 
 impl Wheel {
@@ -75,7 +78,15 @@ impl Wheel {
             at: now,
             counted: now,
             overdue: 0,
+            len: 0,
+            sum: 0,
         }
+    }
+
+    /// How many entries there are, overdue ones included, and their mean deadline.
+    pub(super) fn mean(&self) -> (u64, u64) {
+        let mean = self.sum.checked_div(self.len.into()).unwrap_or(0);
+        (self.len, u64::try_from(mean).unwrap_or(u64::MAX))
     }
 
     pub(super) fn memory() -> u64 {
@@ -86,6 +97,8 @@ impl Wheel {
     pub(super) fn insert<P: PageSource>(&mut self, slots: &mut Slots<P>, slot: Slot, due: Due) {
         let Some(due) = due.ms() else { return };
         debug_assert!(due >= self.at, "{due} was swept at {}", self.at);
+        self.len += 1;
+        self.sum += u128::from(due);
         let level = (0..LEVELS - 1)
             .find(|level| span(*level, due) - span(*level, self.at) <= 1)
             .unwrap_or(LEVELS - 1);
@@ -108,6 +121,8 @@ impl Wheel {
     /// Lets an entry go that has this deadline.
     pub(super) fn remove<P: PageSource>(&mut self, slots: &mut Slots<P>, slot: Slot, due: Due) {
         let Some(due) = due.ms() else { return };
+        self.len -= 1;
+        self.sum -= u128::from(due);
         let slab = slots.slab_mut(slot);
         if slab.is_near(slot) {
             slab.set_far(slot);
@@ -138,7 +153,8 @@ impl Wheel {
         to: Due,
     ) {
         let is_far = !slots.slab(slot).is_near(slot);
-        if from.ms().is_some() && to.ms().is_some() && is_far && to >= from {
+        if let (Some(earlier), Some(later), true) = (from.ms(), to.ms(), is_far && to >= from) {
+            self.sum += u128::from(later - earlier);
             slots.set_due(slot, to);
             return;
         }
@@ -236,7 +252,7 @@ impl Wheel {
     pub(super) fn check<P: PageSource>(&self, slots: &Slots<P>, taken: &[Slot]) {
         use std::collections::BTreeSet;
 
-        let (mut met, mut overdue) = (BTreeSet::new(), 0);
+        let (mut met, mut overdue, mut sum) = (BTreeSet::new(), 0, 0);
         let mut from = 0;
         while let Some(number) = self.occupied.next(from) {
             from = number + 1;
@@ -251,6 +267,7 @@ impl Wheel {
                 assert_eq!(slots.slab(slot).is_near(slot), level == 0);
                 let due = slots.due(slot).ms().expect("only what ends is linked");
                 assert!(due >= self.at);
+                sum += u128::from(due);
                 if level == 0 {
                     assert_eq!(bucket(0, due), number);
                     overdue += u64::from(due < self.counted);
@@ -266,6 +283,7 @@ impl Wheel {
             assert!(level > 0 || self.counts[number] == count);
         }
         assert_eq!(overdue, self.overdue);
+        assert_eq!((met.len() as u64, sum), (self.len, self.sum));
         let ending = taken.iter().filter(|slot| slots.due(**slot).ms().is_some());
         assert_eq!(ending.copied().collect::<BTreeSet<_>>(), met);
     }

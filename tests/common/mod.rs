@@ -297,3 +297,13 @@ pub fn children(pid: u32) -> Vec<u32> {
         })
         .collect()
 }
+
+/// A port from which on so many are free. They are below those that the system gives out, so that
+/// nobody gets one by chance.
+pub fn free_ports(count: u16) -> u16 {
+    eventually("there are free ports", || {
+        let base = fastrand::u16(10_000..32_000);
+        let is_free = |port| std::net::TcpListener::bind(("0.0.0.0", port)).is_ok();
+        (base..base + count).all(is_free).then_some(base)
+    })
+}

@@ -65,6 +65,42 @@ pub const CASES: &[(&str, &str)] = &[
         "#,
     ),
     (
+        "clients that are sent away",
+        r#"
+        CLIENT KILL
+        CLIENT KILL 127.0.0.1:1
+        CLIENT KILL ID
+        CLIENT KILL ID 0
+        CLIENT KILL ID -1
+        CLIENT KILL ID x
+        CLIENT KILL ID 99999999
+        CLIENT KILL ID 9223372036854775808
+        CLIENT KILL TYPE
+        CLIENT KILL TYPE nope
+        CLIENT KILL TYPE "no\x00pe"
+        CLIENT KILL TYPE master
+        CLIENT KILL TYPE master TYPE nope
+        CLIENT KILL USER nope
+        CLIENT KILL USER default ID 99999999
+        CLIENT KILL SKIPME
+        CLIENT KILL SKIPME maybe
+        CLIENT KILL SKIPME yes ID 99999999
+        CLIENT KILL FOO 1
+        CLIENT KILL ID 0 FOO
+        CLIENT KILL MAXAGE 1 FOO
+        CLIENT KILL ADDR 127.0.0.1:1
+        CLIENT KILL LADDR 127.0.0.1:1 TYPE replica
+        2> SUBSCRIBE a
+        3> SSUBSCRIBE a
+        CLIENT KILL TYPE pubsub
+        2/1> @read
+        3/1> @read
+        PUBLISH a x
+        CLIENT KILL TYPE pubsub
+        4> CLIENT KILL TYPE normal ADDR nowhere SKIPME no
+        "#,
+    ),
+    (
         "replies that are not wanted",
         r#"
         1/0> CLIENT REPLY SKIP
@@ -132,10 +168,52 @@ pub const CASES: &[(&str, &str)] = &[
         COMMAND GETKEYS get a b
         COMMAND GETKEYS watch a b c
         COMMAND GETKEYS mset a 1 b 2
+        COMMAND GETKEYS eval x 0
+        COMMAND GETKEYS eval x 0 a
+        COMMAND GETKEYS EVAL x 2 a b c
+        COMMAND GETKEYS eval x 3 a b
+        COMMAND GETKEYS eval x -1 a
+        COMMAND GETKEYS eval x y a
+        COMMAND GETKEYS eval x
+        COMMAND GETKEYS evalsha x 1 a
+        COMMAND GETKEYS eval_ro x 1 a b
+        COMMAND GETKEYS evalsha_ro x 1 a
+        COMMAND GETKEYS object encoding a
+        COMMAND GETKEYS object nope a
+        COMMAND GETKEYS object
+        COMMAND GETKEYS memory usage a
+        COMMAND GETKEYS copy a b
+        COMMAND GETKEYS publish a b
+        COMMAND GETKEYS del a b c
+        COMMAND GETKEYS hset a b c
+        COMMAND GETKEYS client id
+        COMMAND GETKEYS "get\x00" a
         COMMAND INFO nosuch
         COMMAND LIST FILTERBY nope x
         COMMAND LIST nope
         COMMAND LIST FILTERBY PATTERN nosuch*
+        "#,
+    ),
+    (
+        "errors that repeat what was sent",
+        r#"
+        HELLO 2 "FO\x00O"
+        HELLO 2 "\xff\r\n x"
+        CLIENT "NO\x00PE"
+        CLIENT LIST TYPE "no\x00pe"
+        CLIENT LIST TYPE "\xff\xfe"
+        CONFIG SET "no\x00such" x
+        CONFIG SET "\xc3\x28" x
+        CONFIG SET aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa x
+        CONFIG aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
+        PUBSUB "a\x00b" c d
+        PUBSUB CHANNELS "a\x00b" c
+        OBJECT "EN\x00C" k
+        SCRIPT "LO\xffAD" x
+        EXPIRE k 1 "N\x00X"
+        EXPIRE k 1 "\xff"
+        SELECT "1\x00"
+        "NO\x00SUCH" "a\x00b"
         "#,
     ),
     (

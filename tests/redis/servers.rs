@@ -69,6 +69,11 @@ impl Server {
         }
     }
 
+    /// Where it listens.
+    pub fn path(&self) -> &Path {
+        &self.sock
+    }
+
     /// A conversation with an empty server.
     pub fn begin(&self, protocol: Protocol) -> Talk<'_> {
         let mut control = Client::connect(&self.sock);

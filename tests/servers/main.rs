@@ -1,11 +1,12 @@
 //! Servers of other languages that take the shared listeners by what they already know: gunicorn
-//! and Puma `LISTEN_FDS`, uvicorn a descriptor.
+//! and Puma `LISTEN_FDS`, uvicorn a descriptor. Those in `ports` take none and have a port each.
 
 #![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used, reason = "helpers may panic as the tests do")]
 
 #[path = "../common/mod.rs"]
 mod common;
+mod ports;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -80,14 +81,22 @@ fn uvicorn_is_told_the_descriptor() {
     }
 }
 
-#[test]
-fn puma_binds_to_what_it_inherits() {
-    let version = Command::new("puma")
+/// Whether a program is installed, which says its version when asked.
+fn is_installed(program: &str) -> bool {
+    let version = Command::new(program)
         .arg("--version")
         .stdout(Stdio::null())
         .status();
-    if !version.is_ok_and(|status| status.success()) {
-        skipped("puma is not installed");
+    let is_there = version.is_ok_and(|status| status.success());
+    if !is_there {
+        skipped(&format!("{program} is not installed"));
+    }
+    is_there
+}
+
+#[test]
+fn puma_binds_to_what_it_inherits() {
+    if !is_installed("puma") {
         return;
     }
     let config = folder().join("config.ru");

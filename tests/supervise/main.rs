@@ -9,6 +9,7 @@ mod common;
 mod bind;
 mod death;
 mod mistakes;
+mod ports;
 mod restart;
 mod stop;
 mod surroundings;
@@ -19,6 +20,7 @@ fn play_a_part() {
     match common::parts::asked().as_deref() {
         Some(common::diligent::PART) => common::diligent::work(),
         Some(bind::DOORKEEPER) => bind::keep_doors(),
+        Some(ports::LONER) => ports::keep_a_door(),
         _ => {}
     }
 }

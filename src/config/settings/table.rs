@@ -130,6 +130,20 @@ pub(crate) static SETTINGS: &[Setting] = &[
         show: |config| config.bind.iter().map(ToString::to_string).collect(),
     },
     Setting {
+        key: "port-base",
+        group: WORKERS,
+        used_by: RUN,
+        value: "PORT",
+        shape: Shape::One,
+        help: "For servers that cannot inherit a listening socket: gives each worker a port of its \
+               own in the variable PORT, this one to worker 0, the next to worker 1 and so on; a \
+               replacement has the port of its predecessor. The workers listen there themselves, \
+               and something in front has to know all the ports. Not together with --bind.",
+        otherwise: Some("none: PORT is as the master has it"),
+        read: |config, value| parsed(value).map(|base| config.port_base = Some(base)),
+        show: |config| config.port_base.iter().map(ToString::to_string).collect(),
+    },
+    Setting {
         key: "node-preload",
         group: WORKERS,
         used_by: RUN,

@@ -2,10 +2,11 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::fault::Fault;
+use super::fault::{Done, Fault};
+use super::lookup::Found;
 use super::session::Session;
 use super::shared::Shared;
-use super::table::{Command, Run};
+use super::table::Run;
 use crate::backend::{Backend, EntryRef};
 use crate::config::Limits;
 use crate::contract::Kind;
@@ -13,6 +14,9 @@ use crate::protocol::auth::Secret;
 use crate::protocol::resp::number::parse_i64;
 use crate::protocol::resp::{Protocol, Request, Writer};
 use crate::time::Millis;
+
+/// How often a command begins anew whose key is changed by others meanwhile.
+const ATTEMPTS: u32 = 16;
 
 /// One command being run. It has as many arguments as its table says.
 pub(super) struct Call<'c> {
@@ -83,20 +87,33 @@ impl<'c> Call<'c> {
     }
 
     /// Runs a command. If it fails, the error takes the place of what it has written.
-    pub(super) fn run(&mut self, command: &Command) {
+    pub(super) fn run(&mut self, found: Found) {
         let start = self.reply.len();
-        let done = match command.run {
+        let done = match found.command.run {
             Run::Do(run) | Run::DoOrSub(run, _) => {
-                // As in the other dialect: a backend that panics fails the request and no more.
-                let done = catch_unwind(AssertUnwindSafe(|| run(self)));
-                done.unwrap_or(Err(Fault::of("ERR the store's backend panicked")))
+                let mut done = self.attempt(run);
+                for _ in 1..ATTEMPTS {
+                    if done != Err(Fault::CHANGED) {
+                        break;
+                    }
+                    self.reply.truncate(start);
+                    done = self.attempt(run);
+                }
+                done
             }
-            Run::Sub(_) => Err(Fault::arguments(command.name)),
+            Run::Sub(_) => Err(Fault::arguments(found.command.name)),
         };
+        self.shared.statistics.of(found).count(&done);
         if let Err(fault) = done {
             self.reply.truncate(start);
-            self.reply.error(&fault.0);
+            self.reply.error_parts(&[&fault.0]);
         }
+    }
+
+    /// As in the other dialect: a backend that panics fails the request and no more.
+    fn attempt(&mut self, run: fn(&mut Call<'_>) -> Done) -> Done {
+        let done = catch_unwind(AssertUnwindSafe(|| run(self)));
+        done.unwrap_or(Err(Fault::of("ERR the store's backend panicked")))
     }
 
     /// The selected database, and where the reply goes.

@@ -242,7 +242,7 @@ mod tests {
     use crate::time::Millis;
 
     fn client(id: u64) -> (Rc<Profile>, Subscriptions) {
-        let profile = Profile::new(ClientId(id), Origin::Path, Millis::ZERO);
+        let profile = Profile::new(ClientId(id), Origin::Path, "".into(), Millis::ZERO);
         (Rc::new(profile), Subscriptions::default())
     }
 

@@ -3,6 +3,7 @@
 use super::call::{Call, is_word};
 use super::fault::{Done, Fault};
 use super::help;
+use super::profile::Profile;
 use super::session::Replies;
 use super::table::Flag::{Admin, Loading, NoScript, Stale};
 use super::table::{Command, Keys, command};
@@ -49,8 +50,7 @@ fn setinfo(call: &mut Call<'_>) -> Done {
     } else if is_word(option, "LIB-VER") {
         (false, "lib-ver")
     } else {
-        let option = String::from_utf8_lossy(&option[..option.len().min(128)]);
-        return Err(Fault::say(format!("ERR Unrecognized option '{option}'")));
+        return Err(Fault::quoting("ERR Unrecognized option '", option, "'"));
     };
     check_label(call, value, label)?;
     let mut labels = call.session.profile.labels().borrow_mut();
@@ -85,6 +85,115 @@ fn info(call: &mut Call<'_>) -> Done {
     Ok(())
 }
 
+/// Which connections are meant.
+#[derive(Default)]
+struct Wanted<'a> {
+    id: Option<u64>,
+    kind: Option<&'a [u8]>,
+    address: Option<&'a [u8]>,
+    own_address: Option<&'a [u8]>,
+    /// Whether the one that asks may be among them.
+    own: bool,
+}
+
+impl<'a> Wanted<'a> {
+    /// The options of `CLIENT KILL`.
+    fn read(call: &Call<'a>) -> Result<Self, Fault> {
+        let mut wanted = Self::default();
+        let mut args = call.args_from(2);
+        while let Some(option) = args.next() {
+            let value = args.next().ok_or(Fault::SYNTAX)?;
+            if is_word(option, "ID") {
+                let id = parse_i64(value).and_then(|id| u64::try_from(id).ok());
+                let id = id.filter(|id| *id > 0);
+                wanted.id = Some(id.ok_or(Fault::of("ERR client-id should be greater than 0"))?);
+            } else if is_word(option, "TYPE") {
+                check_kind(value)?;
+                wanted.kind = Some(value);
+            } else if is_word(option, "ADDR") {
+                wanted.address = Some(value);
+            } else if is_word(option, "LADDR") {
+                wanted.own_address = Some(value);
+            } else if is_word(option, "USER") {
+                if value != b"default" {
+                    return Err(Fault::quoting("ERR No such user '", value, "'"));
+                }
+            } else if is_word(option, "SKIPME") && is_word(value, "YES") {
+                wanted.own = false;
+            } else if is_word(option, "SKIPME") && is_word(value, "NO") {
+                wanted.own = true;
+            } else {
+                return Err(Fault::SYNTAX);
+            }
+        }
+        Ok(wanted)
+    }
+
+    /// Whether it is one of them. A channel is only where it is named: its worker could not open
+    /// it again.
+    fn has(&self, client: &Profile) -> bool {
+        let is_at = |asked: &[u8]| asked == client.address().as_bytes();
+        let is_named = self.id.is_some() || self.address.is_some();
+        self.id.is_none_or(|id| client.id.0 == id)
+            && self.kind.is_none_or(|kind| is_of_kind(client, kind))
+            && self.address.is_none_or(is_at)
+            && self.own_address.is_none_or(is_at)
+            && (is_named || !client.is_channel())
+    }
+}
+
+/// `CLIENT KILL address`, `CLIENT KILL [ID id] [TYPE kind] [ADDR address] [LADDR address]
+/// [USER name] [SKIPME yes | no]`
+fn kill(call: &mut Call<'_>) -> Done {
+    let is_old_form = call.args.len() == 3;
+    let wanted = if is_old_form {
+        Wanted {
+            address: Some(call.arg(2)),
+            own: true,
+            ..Wanted::default()
+        }
+    } else {
+        Wanted::read(call)?
+    };
+    let own = call.session.id();
+    let found = call.shared.clients().filter(|client| wanted.has(client));
+    let found: Vec<_> = found
+        .map(|client| client.id)
+        .filter(|id| wanted.own || *id != own)
+        .collect();
+    for id in &found {
+        if *id == own {
+            call.session.close("it has killed itself");
+        } else {
+            call.shared.kill(*id);
+        }
+    }
+    match found.len() {
+        0 if is_old_form => return Err(Fault::of("ERR No such client")),
+        _ if is_old_form => call.reply.simple("OK"),
+        count => call.count(count),
+    }
+    Ok(())
+}
+
+/// Whether this is a kind that Redis knows.
+fn check_kind(kind: &[u8]) -> Done {
+    let kinds = ["normal", "slave", "replica", "pubsub", "master"];
+    if kinds.iter().any(|known| is_word(kind, known)) {
+        return Ok(());
+    }
+    Err(Fault::quoting("ERR Unknown client type '", kind, "'"))
+}
+
+fn is_of_kind(client: &Profile, kind: &[u8]) -> bool {
+    let own = if client.is_subscribed() {
+        "pubsub"
+    } else {
+        "normal"
+    };
+    is_word(kind, own)
+}
+
 /// `CLIENT LIST [TYPE normal | master | replica | pubsub] [ID id [id …]]`
 fn list(call: &mut Call<'_>) -> Done {
     call.session.show(call.now, "client|list");
@@ -97,19 +206,10 @@ fn list(call: &mut Call<'_>) -> Done {
         }
         Some(option) if is_word(option, "TYPE") && call.args.len() == 4 => {
             let kind = call.arg(3);
-            let is_wanted = |is_subscribed: bool| {
-                (is_word(kind, "normal") && !is_subscribed)
-                    || (is_word(kind, "pubsub") && is_subscribed)
-            };
-            let kinds = ["normal", "slave", "replica", "pubsub", "master"];
-            if !kinds.iter().any(|known| is_word(kind, known)) {
-                let kind = String::from_utf8_lossy(&kind[..kind.len().min(128)]);
-                return Err(Fault::say(format!("ERR Unknown client type '{kind}'")));
-            }
-            for client in call.shared.clients() {
-                if is_wanted(client.is_subscribed()) {
-                    client.describe(call.now, &mut text);
-                }
+            check_kind(kind)?;
+            let clients = call.shared.clients();
+            for client in clients.filter(|client| is_of_kind(client, kind)) {
+                client.describe(call.now, &mut text);
             }
         }
         Some(option) if is_word(option, "ID") && call.args.len() > 3 => {
@@ -176,6 +276,7 @@ pub(super) static SUBS: &[Command] = &[
     }),
     command("client|id", 2, OWN, Keys::NONE, id),
     command("client|info", 2, OWN, Keys::NONE, info),
+    command("client|kill", -3, OTHERS, Keys::NONE, kill),
     command("client|list", -2, OTHERS, Keys::NONE, list),
     command("client|no-evict", 3, OTHERS, Keys::NONE, ignored_switch),
     command("client|no-touch", 3, OWN, Keys::NONE, ignored_switch),

@@ -4,8 +4,10 @@
 use super::call::{Call, is_word};
 use super::fault::{Done, Fault};
 use super::help;
+use super::lookup::{find_named, resolve};
 use super::table::Flag::{self, Loading, Stale};
-use super::table::{COMMANDS, Command, Keys, Run, command, find, find_named};
+use super::table::{COMMANDS, Command, Keys, command};
+use crate::protocol::resp::number::parse_i64;
 use crate::protocol::resp::{Writer, glob};
 
 /// `COMMAND`
@@ -103,16 +105,26 @@ fn list(call: &mut Call<'_>) -> Done {
 
 /// `COMMAND GETKEYS command [argument …]`
 fn getkeys(call: &mut Call<'_>) -> Done {
-    let command = find(call.arg(2)).ok_or(Fault::of("ERR Invalid command specified"))?;
+    const INVALID: Fault = Fault::of("ERR Invalid command specified");
+    let command = resolve(&call.args, 2).map_err(|_| INVALID)?.command;
     let count = call.args.len() - 2;
     let Keys(first, last, step) = command.keys;
-    if step == 0 {
+    if step == 0 && !command.has(Flag::MovableKeys) {
         return Err(Fault::of("ERR The command has no key arguments"));
     }
     if !command.takes(count) {
         return Err(Fault::of(
             "ERR Invalid number of arguments specified for command",
         ));
+    }
+    if command.has(Flag::MovableKeys) {
+        let keys = parse_i64(call.arg(4)).and_then(|keys| usize::try_from(keys).ok());
+        let keys = keys.filter(|keys| *keys <= count - 3).unwrap_or(0);
+        call.reply.array(keys);
+        for key in call.args_from(5).take(keys) {
+            call.reply.bulk(key);
+        }
+        return Ok(());
     }
     let last = match usize::try_from(last) {
         Ok(last) => last,
@@ -141,19 +153,11 @@ impl Flag {
             Self::Loading => "loading",
             Self::Stale => "stale",
             Self::Fast => "fast",
+            Self::MovableKeys => "movablekeys",
             Self::NoAuth => "no_auth",
             Self::NoMulti => "no_multi",
             Self::NotQueued | Self::Subscribed => return None,
         })
-    }
-}
-
-impl Command {
-    fn subs(&self) -> &'static [Self] {
-        match self.run {
-            Run::Do(_) => &[],
-            Run::Sub(subs) | Run::DoOrSub(_, subs) => subs,
-        }
     }
 }
 

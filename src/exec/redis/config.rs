@@ -6,6 +6,7 @@ use super::call::Call;
 use super::connection::databases;
 use super::fault::{Done, Fault};
 use super::help;
+use super::statistics::Statistics;
 use super::table::Flag::{self, Admin, Loading, NoScript, Stale};
 use super::table::{Command, Keys, command};
 use crate::backend::WhenFull;
@@ -83,10 +84,8 @@ fn set(call: &mut Call<'_>) -> Done {
         let (name, value) = (call.arg(at), call.arg(at + 1));
         let known = |(known, _): &&Parameter| name.eq_ignore_ascii_case(known.as_bytes());
         let Some((name, _)) = PARAMETERS.iter().find(known) else {
-            let name = String::from_utf8_lossy(&name[..name.len().min(128)]);
-            return Err(Fault::say(format!(
-                "ERR Unknown option or number of arguments for CONFIG SET - '{name}'"
-            )));
+            let text = "ERR Unknown option or number of arguments for CONFIG SET - '";
+            return Err(Fault::quoting(text, name, "'"));
         };
         if *name != EVENTS {
             return Err(failed(name, "can't set immutable config"));
@@ -118,7 +117,7 @@ fn failed(name: &str, why: &str) -> Fault {
 
 /// `CONFIG RESETSTAT`
 fn resetstat(call: &mut Call<'_>) -> Done {
-    call.shared.served = 0;
+    call.shared.statistics = Statistics::default();
     call.shared.received = 0;
     call.reply.simple("OK");
     Ok(())

@@ -2,22 +2,17 @@
 
 use std::borrow::Cow;
 
-use super::table::Missing;
+use super::lookup::Missing;
 use crate::backend::BackendError;
 use crate::protocol::message::Failure;
 
 /// What a command returns: its reply is written, or it failed.
 pub(super) type Done = Result<(), Fault>;
 
-/// An argument as an error repeats it: like C, Redis takes a zero byte for its end.
-pub(super) fn quoted(arg: &[u8]) -> Cow<'_, str> {
-    let text = arg.split(|byte| *byte == 0).next().unwrap_or_default();
-    String::from_utf8_lossy(text)
-}
-
-/// Why a command was not done: the text of the error reply, without the dash.
+/// Why a command was not done: the text of the error reply, without the dash. It may repeat what a
+/// peer has sent, so it is bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Fault(pub(super) Cow<'static, str>);
+pub(super) struct Fault(pub(super) Cow<'static, [u8]>);
 
 impl Fault {
     pub(super) const SYNTAX: Self = Self::of("ERR syntax error");
@@ -29,16 +24,24 @@ impl Fault {
     /// The reply would have no bound but the number of keys.
     pub(super) const TOO_MUCH: Self =
         Self::of("ERR the reply would be too large; ask for less at a time");
+    /// What the command changes was changed by somebody else: it begins anew.
+    pub(super) const CHANGED: Self = Self::of("BUSY the key is changed by others; try again");
     pub(super) const NO_AUTH: Self = Self::of("NOAUTH Authentication required.");
 
     /// This text.
     pub(super) const fn of(text: &'static str) -> Self {
-        Self(Cow::Borrowed(text))
+        Self(Cow::Borrowed(text.as_bytes()))
     }
 
     /// This text, made for the occasion.
     pub(super) fn say(text: impl Into<String>) -> Self {
-        Self(Cow::Owned(text.into()))
+        Self(Cow::Owned(text.into().into_bytes()))
+    }
+
+    /// A text that repeats an argument. Like C, Redis takes a zero byte for the argument's end.
+    pub(super) fn quoting(before: &str, arg: &[u8], after: &str) -> Self {
+        let arg = arg.split(|byte| *byte == 0).next().unwrap_or_default();
+        Self([before.as_bytes(), arg, after.as_bytes()].concat().into())
     }
 
     /// A command, by its full name, has too few or too many arguments.
@@ -59,7 +62,7 @@ impl From<Missing> for Fault {
     fn from(missing: Missing) -> Self {
         match missing {
             Missing::Unknown => Self::of("ERR unknown command"),
-            Missing::For(fault) => fault,
+            Missing::Sub(fault) | Missing::Rejected(_, fault) => fault,
         }
     }
 }

@@ -1,12 +1,13 @@
 //! Commands on hashes. A hash is one value of its own kind, as `fields` lays it out; a change
 //! writes it anew and keeps its deadline. A hash without fields is no entry.
 
+use super::aside::put_back;
 use super::call::{Call, is_word};
 use super::fault::{Done, Fault};
 use super::fields::{Encoded, Field, Hash};
 use super::walk::parse_cursor;
-use crate::backend::{Deadline, EntryRef};
-use crate::contract::{Condition, Kind};
+use crate::backend::EntryRef;
+use crate::contract::Kind;
 use crate::exec::{check_key, check_value};
 use crate::protocol::resp::number::{parse_i64, write_i64};
 use crate::protocol::resp::{Extended, Protocol, Writer, glob};
@@ -273,6 +274,7 @@ fn change<T>(
     let (key, now) = (call.arg(1), call.now);
     check_key(key, call.limits)?;
     let entry = call.store().get(now, key)?;
+    let seen = entry.as_ref().map(|entry| entry.seq);
     let (changed, done) = make(read(entry.as_ref())?)?;
     let Some(bytes) = changed else {
         return Ok(done);
@@ -285,8 +287,7 @@ fn change<T>(
     }
     check_value(&bytes, call.limits)?;
     let value = (Kind::Hash, &bytes[..]);
-    call.store()
-        .set_kind(now, key, value, Deadline::Keep, Condition::Always)?;
+    put_back(call.store(), now, key, seen, value)?;
     call.changed(event, key);
     Ok(done)
 }

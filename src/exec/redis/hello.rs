@@ -35,10 +35,8 @@ pub(super) fn hello(call: &mut Call<'_>) -> Done {
         } else if is_word(option, "SETNAME") && options.len() >= 1 {
             client::name(call, options.next().unwrap_or_default())?;
         } else {
-            let option = String::from_utf8_lossy(&option[..option.len().min(128)]);
-            return Err(Fault::say(format!(
-                "ERR Syntax error in HELLO option '{option}'"
-            )));
+            let text = "ERR Syntax error in HELLO option '";
+            return Err(Fault::quoting(text, option, "'"));
         }
     }
     if !call.session.is_authenticated {

@@ -5,7 +5,8 @@
 //! | `session` | one connection: bytes to requests, who may ask what, transactions |
 //! | `shared`, `profile` | what all connections share, what others may know of each |
 //! | `call` | what a command has at hand |
-//! | `table` | the commands: names, numbers of arguments, functions |
+//! | `table`, `lookup` | the commands: names, numbers of arguments, functions; and finding one |
+//! | `statistics` | how often each was asked for |
 //! | `fault` | the errors, in Redis's words |
 //! | `expiry` | deadlines as arguments |
 //! | `aside` | copies of entries on their way |
@@ -25,6 +26,10 @@
 //!   before the reply to the request, also where that is an `EXEC`, whose array Redis 7.0 breaks
 //!   up with it.
 //! - A watched key that was not there, came and went is as it was: the transaction is done.
+//! - `CLIENT KILL` leaves the channels of workers alone unless it names one by `ID` or `ADDR` (as
+//!   `worker-2:0`): a worker cannot open its channel again. `CLIENT LIST` has those only who speak
+//!   this dialect, and no sizes of buffers.
+//! - `INFO commandstats` has no times: `usec` and `usec_per_call` are 0.
 //! - `CLIENT SETINFO` and `CLIENT NO-TOUCH` are those of Redis 7.2; `CLIENT TRACKING` is refused.
 //! - `COMMAND DOCS` is an error, at which redis-cli shows what it knows itself; `COMMAND INFO` has
 //!   no categories, tips and key specifications.
@@ -76,6 +81,7 @@ mod hello;
 mod help;
 mod info;
 mod keys;
+mod lookup;
 mod many;
 mod object;
 mod profile;
@@ -84,6 +90,7 @@ mod ranges;
 mod scripts;
 mod session;
 mod shared;
+mod statistics;
 mod strings;
 mod table;
 mod transaction;

@@ -22,8 +22,11 @@ pub(crate) type Message = Rc<Vec<u8>>;
 pub(super) struct Profile {
     pub(super) id: ClientId,
     origin: Origin,
+    /// What it is called by `CLIENT LIST`.
+    address: Rc<str>,
     since: Millis,
     shown: Cell<Shown>,
+    is_killed: Cell<bool>,
     labels: RefCell<Labels>,
     mail: RefCell<Mail>,
 }
@@ -57,7 +60,7 @@ pub(super) struct Shown {
 }
 
 impl Profile {
-    pub(super) fn new(id: ClientId, origin: Origin, now: Millis) -> Self {
+    pub(super) fn new(id: ClientId, origin: Origin, address: Rc<str>, now: Millis) -> Self {
         let shown = Shown {
             at: now,
             command: "NULL",
@@ -69,8 +72,10 @@ impl Profile {
         Self {
             id,
             origin,
+            address,
             since: now,
             shown: Cell::new(shown),
+            is_killed: Cell::new(false),
             labels: RefCell::default(),
             mail: RefCell::default(),
         }
@@ -86,6 +91,25 @@ impl Profile {
 
     pub(super) fn is_subscribed(&self) -> bool {
         self.shown.get().subscriptions != [0; SCOPES]
+    }
+
+    /// What it is called by `CLIENT LIST`.
+    pub(super) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Whether it is a worker's channel, which cannot be opened again.
+    pub(super) fn is_channel(&self) -> bool {
+        matches!(self.origin, Origin::Channel { .. })
+    }
+
+    /// No further request of it is run.
+    pub(super) fn kill(&self) {
+        self.is_killed.set(true);
+    }
+
+    pub(super) fn is_killed(&self) -> bool {
+        self.is_killed.get()
     }
 
     pub(super) fn labels(&self) -> &RefCell<Labels> {
@@ -121,18 +145,16 @@ impl Profile {
         let shown = self.shown.get();
         let seconds = |then: Millis| now.as_unix().saturating_sub(then.as_unix()) / 1_000;
         let count = |scope: Scope| shown.subscriptions[scope as usize];
-        let address = match self.origin {
-            Origin::Path => "unix:0".to_owned(),
-            Origin::Channel { slot } => format!("worker-{slot}:0"),
-        };
-        let labels = self.labels.borrow();
+        let (address, labels) = (&self.address, self.labels.borrow());
+        // They are graphic ASCII characters, and shown as they are.
+        let text_of = |label: &Vec<u8>| String::from_utf8_lossy(label).into_owned();
         let mut text = String::new();
         let mut say =
             |arguments: Arguments<'_>| text.write_fmt(arguments).expect("memory takes it");
         say(format_args!(
             "id={} addr={address} laddr={address} fd=-1 name={} age={} idle={} ",
             self.id.0,
-            labels.name.escape_ascii(),
+            text_of(&labels.name),
             seconds(self.since),
             seconds(shown.at),
         ));
@@ -156,8 +178,8 @@ impl Profile {
                 Protocol::Resp2 => 2,
                 Protocol::Resp3 => 3,
             },
-            labels.library.escape_ascii(),
-            labels.version.escape_ascii(),
+            text_of(&labels.library),
+            text_of(&labels.version),
         ));
         out.extend_from_slice(text.as_bytes());
     }

@@ -119,10 +119,9 @@ fn shard_channels(call: &mut Call<'_>) -> Done {
 fn list(call: &mut Call<'_>, scope: Scope) -> Done {
     if call.args.len() > 3 {
         let name = call.arg(1);
-        let name = String::from_utf8_lossy(&name[..name.len().min(128)]);
-        return Err(Fault::say(format!(
-            "ERR unknown subcommand or wrong number of arguments for '{name}'. Try PUBSUB HELP."
-        )));
+        let name = &name[..name.len().min(128)];
+        let text = "ERR unknown subcommand or wrong number of arguments for '";
+        return Err(Fault::quoting(text, name, "'. Try PUBSUB HELP."));
     }
     let pattern = call.args.get(2);
     let names = call.shared.channels.names(scope);

@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
+use super::aside::put_back;
 use super::call::{Call, string};
 use super::fault::{Done, Fault};
-use crate::backend::Deadline;
 use crate::config::Limits;
-use crate::contract::Condition;
+use crate::contract::Kind;
 use crate::exec::check_key;
 
 /// `STRLEN key`
@@ -25,7 +25,9 @@ pub(super) fn append(call: &mut Call<'_>) -> Done {
     let limits = call.limits;
     let store = call.store();
     let mut whole = Vec::new();
-    if let Some(entry) = string(store.get(now, key)?)? {
+    let entry = string(store.get(now, key)?)?;
+    let seen = entry.as_ref().map(|entry| entry.seq);
+    if let Some(entry) = entry {
         let len = checked_len(entry.value.len(), value.len(), limits)?;
         whole.reserve_exact(len);
         whole.extend_from_slice(&entry.value);
@@ -33,7 +35,7 @@ pub(super) fn append(call: &mut Call<'_>) -> Done {
         checked_len(0, value.len(), limits)?;
     }
     whole.extend_from_slice(value);
-    store.set(now, key, &whole, Deadline::Keep, Condition::Always)?;
+    put_back(store, now, key, seen, (Kind::Bytes, &whole))?;
     call.changed("append", key);
     answer_len(call, whole.len());
     Ok(())
@@ -76,6 +78,7 @@ pub(super) fn setrange(call: &mut Call<'_>) -> Done {
     let offset = usize::try_from(offset).map_err(|_| Fault::of("ERR offset is out of range"))?;
     let store = call.store();
     let entry = string(store.get(now, key)?)?;
+    let seen = entry.as_ref().map(|entry| entry.seq);
     let old = entry.as_ref().map_or(&[] as &[u8], |entry| &entry.value);
     if value.is_empty() {
         let len = old.len();
@@ -88,7 +91,7 @@ pub(super) fn setrange(call: &mut Call<'_>) -> Done {
     whole.extend_from_slice(old);
     whole.resize(old.len().max(end), 0);
     whole[offset..end].copy_from_slice(value);
-    store.set(now, key, &whole, Deadline::Keep, Condition::Always)?;
+    put_back(store, now, key, seen, (Kind::Bytes, &whole))?;
     call.changed("setrange", key);
     answer_len(call, whole.len());
     Ok(())

@@ -5,9 +5,10 @@ use std::rc::Rc;
 use super::call::Call;
 use super::channels::Subscriptions;
 use super::fault::Fault;
+use super::lookup::{Found, Missing, lookup};
 use super::profile::{Profile, Shown};
 use super::shared::{ClientId, Shared};
-use super::table::{self, Command, Flag, Missing};
+use super::table::Flag;
 use super::transaction::Transaction;
 use crate::backend::Backend;
 use crate::config::Limits;
@@ -126,6 +127,9 @@ impl Session {
 
     /// Does what the request at the front of `bytes` asks, and appends the reply to `out`.
     pub fn request(&mut self, host: &mut Host<'_>, bytes: &[u8], out: &mut Vec<u8>) -> Taken {
+        if self.profile.is_killed() {
+            return Taken::Request(bytes.len(), Next::Close("it was killed"));
+        }
         let mut args = std::mem::take(&mut host.shared.args);
         let trust = if self.is_authenticated {
             Trust::Authenticated
@@ -160,24 +164,27 @@ impl Session {
         wire: &[u8],
         out: &mut Vec<u8>,
     ) {
-        host.shared.served += 1;
         self.deliver(out.len(), out);
         let start = out.len();
         let mut is_confirmed = false;
         let command = match self.admit(&request) {
-            Ok(command) => {
+            Ok(found) => {
+                let command = found.command;
                 is_confirmed = command.has(Flag::PubSub) && command.has(Flag::Subscribed);
                 if self.transaction.queued().is_some() && !command.has(Flag::NotQueued) {
                     match self.transaction.push(wire, host.limits) {
                         Ok(()) => Writer::new(out, self.protocol).simple("QUEUED"),
-                        Err(fault) => Writer::new(out, self.protocol).error(&fault.0),
+                        Err(fault) => Writer::new(out, self.protocol).error_parts(&[&fault.0]),
                     }
                 } else {
-                    self.call(host, request, out).run(command);
+                    self.call(host, request, out).run(found);
                 }
                 command.name
             }
             Err(missing) => {
+                if let Missing::Rejected(found, _) = &missing {
+                    host.shared.statistics.of(*found).rejected += 1;
+                }
                 self.refuse(&request, missing, out);
                 "NULL"
             }
@@ -211,25 +218,25 @@ impl Session {
     }
 
     /// The command that a request asks for, if it may.
-    fn admit(&self, request: &Request<'_>) -> Result<&'static Command, Missing> {
-        let command = table::lookup(request)?;
+    fn admit(&self, request: &Request<'_>) -> Result<Found, Missing> {
+        let found = lookup(request)?;
+        let (command, reject) = (found.command, |fault| Missing::Rejected(found, fault));
         if !self.is_authenticated && !command.has(Flag::NoAuth) {
-            return Err(Missing::For(Fault::NO_AUTH));
+            return Err(reject(Fault::NO_AUTH));
         }
         if self.transaction.queued().is_some() && command.has(Flag::NoMulti) {
-            return Err(Missing::For(Fault::of(
-                "ERR Command not allowed inside a transaction",
-            )));
+            let text = "ERR Command not allowed inside a transaction";
+            return Err(reject(Fault::of(text)));
         }
         let is_limited = self.protocol == Protocol::Resp2 && self.is_subscribed();
         if is_limited && !command.has(Flag::Subscribed) {
-            return Err(Missing::For(Fault::say(format!(
+            return Err(reject(Fault::say(format!(
                 "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / \
                  RESET are allowed in this context",
                 command.name
             ))));
         }
-        Ok(command)
+        Ok(found)
     }
 
     /// Says why a request is not run, which also ends a transaction.
@@ -238,13 +245,11 @@ impl Session {
         let is_exec = request[0].eq_ignore_ascii_case(b"exec");
         match missing {
             Missing::Unknown => writer.unknown_command(request),
-            Missing::For(fault) if is_exec => {
-                let why = fault.0.strip_prefix("ERR ").unwrap_or(&fault.0);
-                writer.error(&format!(
-                    "EXECABORT Transaction discarded because of: {why}"
-                ));
+            Missing::Sub(fault) | Missing::Rejected(_, fault) if is_exec => {
+                let why = fault.0.strip_prefix(b"ERR ").unwrap_or(&fault.0);
+                writer.error_parts(&[b"EXECABORT Transaction discarded because of: ", why]);
             }
-            Missing::For(fault) => writer.error(&fault.0),
+            Missing::Sub(fault) | Missing::Rejected(_, fault) => writer.error_parts(&[&fault.0]),
         }
         if is_exec {
             self.transaction = Transaction::default();

@@ -1,11 +1,13 @@
 //! What all connections of the dialect share.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::rc::Rc;
 
 use super::channels::{Channels, Scope};
 use super::profile::{Message, Profile};
 use super::scripts::Scripts;
+use super::statistics::Statistics;
 use crate::backend::Backend;
 use crate::config::{KeyspaceEvents, Limits};
 use crate::contract::Gone;
@@ -32,12 +34,15 @@ pub struct Shared {
     pub(super) events: KeyspaceEvents,
     pub(super) channels: Channels,
     pub(super) scripts: Scripts,
-    /// Requests that were run, for `INFO`.
-    pub(super) served: u64,
+    pub(super) statistics: Statistics,
     /// Connections there were, for `INFO`.
     pub(super) received: u64,
     last_client: u64,
     clients: BTreeMap<ClientId, Rc<Profile>>,
+    /// The address of those that come by the path socket.
+    path: Rc<str>,
+    /// Whose connections are to be closed.
+    killed: Vec<ClientId>,
 }
 
 impl Shared {
@@ -51,11 +56,20 @@ impl Shared {
             events,
             channels: Channels::new(limits.hard_cap()),
             scripts: Scripts::default(),
-            served: 0,
+            statistics: Statistics::default(),
             received: 0,
             last_client: 0,
             clients: BTreeMap::new(),
+            path: "unix:0".into(),
+            killed: Vec::new(),
         }
+    }
+
+    /// Names the path of the socket, by which Redis calls those who come through it.
+    #[must_use]
+    pub fn at(mut self, path: &Path) -> Self {
+        self.path = format!("{}:0", path.display()).into();
+        self
     }
 
     /// Somebody is connected.
@@ -63,7 +77,11 @@ impl Shared {
         self.last_client += 1;
         self.received += 1;
         let id = ClientId(self.last_client);
-        let profile = Rc::new(Profile::new(id, origin, now));
+        let address = match origin {
+            Origin::Path => Rc::clone(&self.path),
+            Origin::Channel { slot } => format!("worker-{slot}:0").into(),
+        };
+        let profile = Rc::new(Profile::new(id, origin, address, now));
         self.clients.insert(id, Rc::clone(&profile));
         profile
     }
@@ -71,6 +89,19 @@ impl Shared {
     /// Somebody is gone, with all subscriptions.
     pub(super) fn leave(&mut self, id: ClientId) {
         self.clients.remove(&id);
+    }
+
+    /// Has a connection closed, of which nothing is run any more.
+    pub(super) fn kill(&mut self, id: ClientId) {
+        if let Some(profile) = self.clients.remove(&id) {
+            profile.kill();
+            self.killed.push(id);
+        }
+    }
+
+    /// Whose connections are to be closed since this was last asked.
+    pub fn take_killed(&mut self) -> impl Iterator<Item = ClientId> + use<'_> {
+        self.killed.drain(..)
     }
 
     pub(super) fn clients(&self) -> impl ExactSizeIterator<Item = &Profile> {

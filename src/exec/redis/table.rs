@@ -1,10 +1,10 @@
-//! The commands: one line each, in the order of their names.
+//! The commands: one line each, in the order of their names. Which one a request asks for is
+//! `lookup`'s matter.
 
 use super::call::Call;
-use super::fault::{Done, Fault, quoted};
+use super::fault::Done;
 use super::{client, commands, config, connection, hashes, hello, info, pubsub, transaction};
 use super::{counters, keys, many, object, ranges, scripts, strings, ttl, walk};
-use crate::protocol::resp::Request;
 
 /// A command.
 #[derive(Debug)]
@@ -45,6 +45,8 @@ pub(super) enum Flag {
     NoAuth,
     /// Not allowed, and not queued, in a transaction.
     NoMulti,
+    /// The second argument says how many keys follow it.
+    MovableKeys,
     /// Runs at once also where a transaction is being queued.
     NotQueued,
     /// Allowed where a RESP2 connection is subscribed.
@@ -70,6 +72,14 @@ impl Command {
         self.flags.contains(&flag)
     }
 
+    /// Its sub-commands.
+    pub(super) fn subs(&self) -> &'static [Self] {
+        match self.run {
+            Do(_) => &[],
+            Run::Sub(subs) | Run::DoOrSub(_, subs) => subs,
+        }
+    }
+
     /// Whether it takes so many arguments.
     pub(super) fn takes(&self, arguments: usize) -> bool {
         let least = usize::from(self.arity.unsigned_abs());
@@ -81,73 +91,9 @@ impl Command {
     }
 }
 
-/// The command with this name, in whatever case.
-pub(super) fn find(name: &[u8]) -> Option<&'static Command> {
-    search(COMMANDS, name, 0)
-}
-
-/// The one of these sub-commands with this name, their parent's left out.
-pub(super) fn find_sub(subs: &'static [Command], name: &[u8]) -> Option<&'static Command> {
-    let parent = subs.first()?.name.find('|')? + 1;
-    search(subs, name, parent)
-}
-
-/// The one that is named as [`Command::name`] has it, in whatever case.
-pub(super) fn find_named(name: &[u8]) -> Option<&'static Command> {
-    let Some(bar) = name.iter().position(|byte| *byte == b'|') else {
-        return find(name);
-    };
-    let (Run::Sub(subs) | Run::DoOrSub(_, subs)) = find(&name[..bar])?.run else {
-        return None;
-    };
-    find_sub(subs, &name[bar + 1..])
-}
-
-/// Why there is no command to run.
-#[derive(Debug)]
-pub(super) enum Missing {
-    /// None has this name.
-    Unknown,
-    /// There is one, but not so.
-    For(Fault),
-}
-
-/// The command that a request asks for, with as many arguments as it takes.
-pub(super) fn lookup(request: &Request<'_>) -> Result<&'static Command, Missing> {
-    let mut command = find(&request[0]).ok_or(Missing::Unknown)?;
-    if let Run::Sub(subs) | Run::DoOrSub(_, subs) = command.run {
-        if let Some(name) = request.get(1) {
-            let found = find_sub(subs, name);
-            command = found.ok_or_else(|| Missing::For(unknown_sub(command, name)))?;
-        }
-    }
-    if !command.takes(request.len()) {
-        return Err(Missing::For(Fault::arguments(command.name)));
-    }
-    Ok(command)
-}
-
-fn unknown_sub(command: &Command, name: &[u8]) -> Fault {
-    let name = quoted(&name[..name.len().min(128)]);
-    let parent = command.name.to_ascii_uppercase();
-    Fault::say(format!(
-        "ERR unknown subcommand '{name}'. Try {parent} HELP."
-    ))
-}
-
-fn search(commands: &'static [Command], name: &[u8], skip: usize) -> Option<&'static Command> {
-    let lower = name.iter().map(u8::to_ascii_lowercase);
-    let found = commands.binary_search_by(|command| {
-        command.name.as_bytes()[skip..]
-            .iter()
-            .copied()
-            .cmp(lower.clone())
-    });
-    found.ok().map(|at| &commands[at])
-}
-
 use Flag::{
-    DenyOom, Fast, Loading, NoAuth, NoScript, NotQueued, PubSub, ReadOnly, Stale, Subscribed, Write,
+    DenyOom, Fast, Loading, MovableKeys, NoAuth, NoScript, NotQueued, PubSub, ReadOnly, Stale,
+    Subscribed, Write,
 };
 use Run::Do;
 
@@ -187,8 +133,8 @@ const FAST_GROW: &[Flag] = &[Write, DenyOom, Fast];
 const BEFORE_AUTH: &[Flag] = &[NoScript, Loading, Stale, Fast, NoAuth];
 const TRANSACTION: &[Flag] = &[NoScript, Loading, Stale, Fast, NotQueued];
 const SUBSCRIPTION: &[Flag] = &[PubSub, NoScript, Loading, Stale, Subscribed];
-const SCRIPTING: &[Flag] = &[NoScript, Stale];
-const SCRIPTING_RO: &[Flag] = &[ReadOnly, NoScript, Stale];
+const SCRIPTING: &[Flag] = &[NoScript, Stale, MovableKeys];
+const SCRIPTING_RO: &[Flag] = &[ReadOnly, NoScript, Stale, MovableKeys];
 const PUBLICATION: &[Flag] = &[PubSub, Loading, Stale, Fast];
 
 /// All of them.
@@ -403,28 +349,3 @@ pub(super) static COMMANDS: &[Command] = &[
     command("wait", 3, &[NoScript], Keys::NONE, connection::wait),
     command("watch", -2, TRANSACTION, Keys::ALL, transaction::watch),
 ];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_command_is_found_by_its_name_in_whatever_case() {
-        assert!(COMMANDS.is_sorted_by(|a, b| a.name < b.name));
-        for command in COMMANDS {
-            let upper = command.name.to_ascii_uppercase();
-            for name in [command.name, &upper] {
-                assert_eq!(find(name.as_bytes()).unwrap().name, command.name);
-            }
-            if let Run::Sub(subs) = command.run {
-                assert!(subs.is_sorted_by(|a, b| a.name < b.name));
-                for sub in subs {
-                    let (parent, name) = sub.name.split_once('|').unwrap();
-                    assert_eq!(parent, command.name);
-                    assert_eq!(find_sub(subs, name.as_bytes()).unwrap().name, sub.name);
-                }
-            }
-        }
-        assert!(find(b"").is_none() && find(b"gett").is_none() && find(b"ge").is_none());
-    }
-}

@@ -14,6 +14,7 @@ struct World {
     limits: Limits,
     shared: Shared,
     session: Session,
+    now: Millis,
 }
 
 impl World {
@@ -33,6 +34,7 @@ impl World {
             limits,
             shared,
             session,
+            now: NOW,
         }
     }
 
@@ -40,7 +42,7 @@ impl World {
     fn ask(&mut self, line: &str) -> String {
         let mut host = Host {
             backend: &mut self.backend,
-            now: NOW,
+            now: self.now,
             limits: &self.limits,
             secret: None,
             shared: &mut self.shared,
@@ -162,4 +164,33 @@ fn a_scan_that_asks_for_much_gets_some_of_it() {
     assert!(world.ask("KEYS *").starts_with("*11000\r\n"));
     assert_eq!(world.ask("DBSIZE"), ":11000");
     assert!(world.ask("SCAN 18446744073709551615").starts_with("*2\r\n"));
+}
+
+#[test]
+fn the_keys_that_expire_are_counted() {
+    let mut world = world();
+    let told = |world: &mut World| {
+        let info = world.ask("INFO keyspace");
+        info.lines().last().unwrap().to_owned()
+    };
+    world.ask("SET a 1 PX 100000");
+    world.ask("SET b 1 PX 300000");
+    world.ask("SET c 1 PX 50");
+    world.ask("SET d 1");
+    world.ask("PERSIST c");
+    assert_eq!(told(&mut world), "db0:keys=4,expires=2,avg_ttl=200000");
+    world.ask("PEXPIRE a 500000");
+    world.ask("PEXPIRE c 10");
+    world.ask("DEL b");
+    world.now = NOW.after_ms(20);
+    assert_eq!(world.ask("DBSIZE"), ":2");
+    let told = told(&mut world);
+    // The one that is gone but not yet removed is in the mean.
+    assert!(told.starts_with("db0:keys=2,expires=1,avg_ttl="), "{told}");
+    world.backend.upkeep(world.now);
+    world.ask("FLUSHALL");
+    assert_eq!(
+        world.ask("INFO keyspace").lines().last(),
+        Some("# Keyspace")
+    );
 }

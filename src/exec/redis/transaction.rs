@@ -9,8 +9,8 @@ use std::collections::HashMap;
 
 use super::call::{Call, database};
 use super::fault::{Done, Fault};
+use super::lookup::lookup;
 use super::session::bounds;
-use super::table;
 use crate::config::Limits;
 use crate::contract::Seq;
 use crate::protocol::resp::{Args, Parser, Progress, Trust};
@@ -163,8 +163,8 @@ fn run(call: &mut Call<'_>, queue: &Queue) -> Done {
         let Ok(Progress::Request(request)) = parser.parse(rest, &mut args, &bounds) else {
             unreachable!("it was parsed before it was queued");
         };
-        let command = table::lookup(&request)?;
-        call.with(request).run(command);
+        let found = lookup(&request)?;
+        call.with(request).run(found);
         rest = &rest[request.wire_len()..];
         is_too_large |= call.reply.len() - start > call.limits.hard_cap();
         if is_too_large {

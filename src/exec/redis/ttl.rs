@@ -2,7 +2,7 @@
 
 use super::call::{Call, is_word};
 use super::expiry::{Unit, invalid};
-use super::fault::{Done, Fault, quoted};
+use super::fault::{Done, Fault};
 use crate::backend::Deadline;
 use crate::exec::ttl_ms;
 use crate::time::Millis;
@@ -49,8 +49,7 @@ impl Conditions {
             ];
             let mut named = condition.into_iter().filter(|(name, _)| is_word(arg, name));
             let Some((_, asked)) = named.next() else {
-                let text = format!("ERR Unsupported option {}", quoted(arg));
-                return Err(Fault::say(text));
+                return Err(Fault::quoting("ERR Unsupported option ", arg, ""));
             };
             *asked = true;
         }
@@ -189,7 +188,7 @@ mod tests {
         for words in ["NX XX", "lt nx", "GT LT", "XX GT LT", "KEEPTTL", "NX 1"] {
             assert!(conditions(words).is_err(), "{words}");
         }
-        assert!(conditions("GT FOO NX").unwrap_err().0.ends_with("FOO"));
+        assert!(conditions("GT FOO NX").unwrap_err().0.ends_with(b"FOO"));
     }
 
     #[test]

@@ -189,7 +189,7 @@ fn spring_release_and_tell(
 }
 
 /// What aioredlock answers where somebody else holds the lock.
-const NOT_OURS: Value<'static> = Value::Error(std::borrow::Cow::Borrowed("ERR ERROR"));
+const NOT_OURS: Value<'static> = Value::Error(std::borrow::Cow::Borrowed(b"ERR ERROR"));
 
 pub(super) fn aioredlock_set(script: &mut Script<'_, '_>) -> Returned<'static> {
     let (key, id) = (script.key(1), script.arg(1));

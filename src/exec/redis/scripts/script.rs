@@ -6,7 +6,8 @@ use std::cmp::Ordering;
 
 use super::super::call::Call;
 use super::super::fault::Fault;
-use super::super::table::{self, Flag, Run};
+use super::super::lookup::lookup;
+use super::super::table::{Flag, Run};
 use super::Loaded;
 use super::value::Value;
 use crate::protocol::resp::{Args, Request};
@@ -115,7 +116,8 @@ impl<'s, 'c> Script<'s, 'c> {
         let args = args.iter().map(|arg| arg.to_argument());
         let words: Option<Vec<_>> = std::iter::once(Some(name)).chain(args).collect();
         let request = self.args.fill(&words.ok_or(NO_ARGUMENT)?);
-        let command = table::lookup(&request).map_err(|_| ARGUMENTS)?;
+        let found = lookup(&request).map_err(|_| ARGUMENTS)?;
+        let command = found.command;
         if self.access == Access::ReadOnly && command.has(Flag::Write) {
             return Err(Fault::of(
                 "ERR Write commands are not allowed from read-only scripts.",
@@ -127,7 +129,9 @@ impl<'s, 'c> Script<'s, 'c> {
             ));
         };
         self.reply.clear();
-        run(&mut self.call.within(request, &mut self.reply))?;
+        let done = run(&mut self.call.within(request, &mut self.reply));
+        self.call.shared.statistics.of(found).count(&done);
+        done?;
         Ok(Value::of_reply(&self.reply))
     }
 
@@ -184,9 +188,7 @@ impl<'s, 'c> Script<'s, 'c> {
 
     fn place(&self, fault: &Fault) -> Fault {
         let Self { loaded, line, .. } = self;
-        Fault::say(format!(
-            "{} script: {}, on @user_script:{line}.",
-            fault.0, loaded.digest
-        ))
+        let place = format!(" script: {}, on @user_script:{line}.", loaded.digest);
+        Fault([&*fault.0, place.as_bytes()].concat().into())
     }
 }

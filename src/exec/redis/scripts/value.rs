@@ -18,7 +18,7 @@ pub(super) enum Value<'a> {
     /// The table that `OK` becomes.
     Okay,
     /// The table that an error becomes: its text, without the dash.
-    Error(Cow<'static, str>),
+    Error(Cow<'static, [u8]>),
 }
 
 impl<'a> Value<'a> {
@@ -91,7 +91,7 @@ impl<'a> Value<'a> {
                 }
             }
             Self::Okay => reply.simple("OK"),
-            Self::Error(text) => reply.error(text),
+            Self::Error(text) => reply.error_parts(&[text]),
         }
     }
 
