@@ -122,6 +122,7 @@ fn master_options(config: &Config) -> Result<Options, Error> {
         allow_uids: config.allow_uids.clone(),
         limits: config.limits.clone(),
         keyspace_events: config.keyspace_events,
+        tombstones: config.tombstones.clone(),
         timeout: config.timeout,
         ..Options::default()
     })

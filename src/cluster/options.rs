@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::backend::databases::{Databases, Existing};
 use crate::backend::{Backend, MemoryBackend};
-use crate::config::{KeyspaceEvents, Limits, Memory, Standalone, Syncing};
+use crate::config::{KeyspaceEvents, Limits, Memory, Standalone, Syncing, Tombstone};
 use crate::error::{Error, Result};
 use crate::net;
 use crate::protocol::auth::Secret;
@@ -199,6 +199,9 @@ pub struct Options {
     pub limits: Limits,
     /// Which changes of keys are published to subscribers of the Redis dialect; none by default.
     pub keyspace_events: KeyspaceEvents,
+    /// Where this process is the one to hold the store: for which keys writes that know nothing of
+    /// a destroy are refused for a while. None by default.
+    pub tombstones: Vec<Tombstone>,
     /// How long a call may take; 5 s by default. See [`Store::with_timeout`](super::Store::with_timeout).
     pub timeout: Duration,
     /// How long to wait for a master at the beginning; 10 s by default.
@@ -220,6 +223,7 @@ impl Default for Options {
             allow_uids: Vec::new(),
             limits: Limits::default(),
             keyspace_events: KeyspaceEvents::default(),
+            tombstones: Vec::new(),
             timeout: Duration::from_secs(5),
             patience: Duration::from_secs(10),
         }

@@ -417,6 +417,25 @@ pub(crate) static SETTINGS: &[Setting] = &[
         },
     },
     Setting {
+        key: "tombstones",
+        group: STORE,
+        used_by: MASTER,
+        value: "PREFIX=DURATION",
+        shape: Shape::List,
+        help: "For so long after an entry was destroyed whose key begins with PREFIX, as in \
+               sess:=10s, writes that do not say that they create it are refused: what a request \
+               that was under way still saves does not undo a logout. Give it somewhat more than \
+               the longest request takes. SET answers nil then, INCR and its like an error; SET NX \
+               goes through. Of several prefixes that fit the longest counts. Can be given more \
+               than once. Remembered are some fifty thousand keys at a time, in up to 8MiB.",
+        otherwise: Some("none: a write after a destroy is a new entry"),
+        read: |config, value| {
+            config.tombstones.push(parsed(value)?);
+            Ok(())
+        },
+        show: |config| config.tombstones.iter().map(ToString::to_string).collect(),
+    },
+    Setting {
         key: "log",
         group: LOG,
         used_by: ALL,

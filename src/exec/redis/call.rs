@@ -6,9 +6,9 @@ use super::fault::Fault;
 use super::session::Session;
 use super::shared::Shared;
 use super::table::{Command, Run};
-use crate::backend::{Backend, EntryRef};
+use crate::backend::{Backend, BackendError, Deadline, EntryRef, SetOutcome};
 use crate::config::Limits;
-use crate::contract::Kind;
+use crate::contract::{Condition, Kind};
 use crate::protocol::auth::Secret;
 use crate::protocol::resp::number::parse_i64;
 use crate::protocol::resp::{Protocol, Request, Writer};
@@ -118,6 +118,28 @@ pub(super) fn database(backend: &mut dyn Backend, number: u8) -> &mut dyn Backen
     }
     let database = backend.database(number);
     database.expect("only databases that are there are selected")
+}
+
+/// Writes what was made of an entry, if there was one; its deadline stays.
+pub(super) fn rewrite(
+    store: &mut dyn Backend,
+    now: Millis,
+    key: &[u8],
+    value: (Kind, &[u8]),
+) -> Result<(), Fault> {
+    match store.set_kind(now, key, value, Deadline::Keep, Condition::Always)? {
+        SetOutcome::Stored(_) => Ok(()),
+        SetOutcome::Conflict(_) => Err(Fault::TOMBSTONE),
+    }
+}
+
+/// Removes an entry that nobody has asked to remove: no tombstone is left of it.
+pub(super) fn drop_entry(
+    store: &mut dyn Backend,
+    now: Millis,
+    key: &[u8],
+) -> Result<bool, BackendError> {
+    store.touch(now, key, Deadline::At(now))
 }
 
 /// An entry that has to be a string, if it is there.

@@ -2,10 +2,9 @@
 
 use std::io::Write as _;
 
-use super::call::{Call, string};
+use super::call::{Call, rewrite, string};
 use super::fault::{Done, Fault};
-use crate::backend::Deadline;
-use crate::contract::Condition;
+use crate::contract::Kind;
 use crate::exec::check_key;
 use crate::protocol::resp::Extended;
 use crate::protocol::resp::number::parse_i64;
@@ -47,7 +46,7 @@ fn add(call: &mut Call<'_>, by: i64) -> Done {
     let mut rest = text.as_mut_slice();
     write!(rest, "{sum}").expect("it is long enough");
     let len = 20 - rest.len();
-    store.set(now, key, &text[..len], Deadline::Keep, Condition::Always)?;
+    rewrite(store, now, key, (Kind::Bytes, &text[..len]))?;
     call.changed("incrby", key);
     call.reply.integer(sum);
     Ok(())
@@ -70,7 +69,7 @@ pub(super) fn incrbyfloat(call: &mut Call<'_>) -> Done {
     let sum = sum.ok_or(Fault::of("ERR increment would produce NaN or Infinity"))?;
     let mut text = Vec::new();
     sum.write(&mut text);
-    store.set(now, key, &text, Deadline::Keep, Condition::Always)?;
+    rewrite(store, now, key, (Kind::Bytes, &text))?;
     reply.bulk(&text);
     call.changed("incrbyfloat", key);
     Ok(())

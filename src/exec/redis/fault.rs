@@ -29,6 +29,9 @@ impl Fault {
     /// The reply would have no bound but the number of keys.
     pub(super) const TOO_MUCH: Self =
         Self::of("ERR the reply would be too large; ask for less at a time");
+    /// What is left of a destroy refuses the write, and the reply has no other way to say so.
+    pub(super) const TOMBSTONE: Self =
+        Self::of("TOMBSTONE the key was removed a moment ago (--tombstones); SET it with NX");
     pub(super) const NO_AUTH: Self = Self::of("NOAUTH Authentication required.");
 
     /// This text.

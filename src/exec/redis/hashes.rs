@@ -1,12 +1,12 @@
 //! Commands on hashes. A hash is one value of its own kind, as `fields` lays it out; a change
 //! writes it anew and keeps its deadline. A hash without fields is no entry.
 
-use super::call::{Call, is_word};
+use super::call::{Call, drop_entry, is_word, rewrite};
 use super::fault::{Done, Fault};
 use super::fields::{Encoded, Field, Hash};
 use super::walk::parse_cursor;
-use crate::backend::{Deadline, EntryRef};
-use crate::contract::{Condition, Kind};
+use crate::backend::EntryRef;
+use crate::contract::Kind;
 use crate::exec::{check_key, check_value};
 use crate::protocol::resp::number::{parse_i64, write_i64};
 use crate::protocol::resp::{Extended, Protocol, Writer, glob};
@@ -171,8 +171,11 @@ pub(super) fn hset(call: &mut Call<'_>) -> Done {
 
 /// `HMSET key field value [field value …]`
 pub(super) fn hmset(call: &mut Call<'_>) -> Done {
-    set(call, "hmset")?;
-    call.reply.simple("OK");
+    match set(call, "hmset") {
+        Ok(_) => call.reply.simple("OK"),
+        Err(fault) if fault == Fault::TOMBSTONE => call.reply.null(),
+        Err(fault) => return Err(fault),
+    }
     Ok(())
 }
 
@@ -278,15 +281,13 @@ fn change<T>(
         return Ok(done);
     };
     if bytes.is_empty() {
-        call.store().destroy(now, key)?;
+        drop_entry(call.store(), now, key)?;
         call.changed(event, key);
         call.changed("del", key);
         return Ok(done);
     }
     check_value(&bytes, call.limits)?;
-    let value = (Kind::Hash, &bytes[..]);
-    call.store()
-        .set_kind(now, key, value, Deadline::Keep, Condition::Always)?;
+    rewrite(call.store(), now, key, (Kind::Hash, &bytes))?;
     call.changed(event, key);
     Ok(done)
 }

@@ -2,11 +2,10 @@
 
 use std::ops::Range;
 
-use super::call::{Call, string};
+use super::call::{Call, rewrite, string};
 use super::fault::{Done, Fault};
-use crate::backend::Deadline;
 use crate::config::Limits;
-use crate::contract::Condition;
+use crate::contract::Kind;
 use crate::exec::check_key;
 
 /// `STRLEN key`
@@ -33,7 +32,7 @@ pub(super) fn append(call: &mut Call<'_>) -> Done {
         checked_len(0, value.len(), limits)?;
     }
     whole.extend_from_slice(value);
-    store.set(now, key, &whole, Deadline::Keep, Condition::Always)?;
+    rewrite(store, now, key, (Kind::Bytes, &whole))?;
     call.changed("append", key);
     answer_len(call, whole.len());
     Ok(())
@@ -88,7 +87,7 @@ pub(super) fn setrange(call: &mut Call<'_>) -> Done {
     whole.extend_from_slice(old);
     whole.resize(old.len().max(end), 0);
     whole[offset..end].copy_from_slice(value);
-    store.set(now, key, &whole, Deadline::Keep, Condition::Always)?;
+    rewrite(store, now, key, (Kind::Bytes, &whole))?;
     call.changed("setrange", key);
     answer_len(call, whole.len());
     Ok(())
