@@ -88,14 +88,17 @@ impl Capabilities {
     pub const KINDS: Self = Self(1 << 4);
     /// It has sixteen databases instead of one.
     pub const DATABASES: Self = Self(1 << 5);
+    /// It remembers for a while what was destroyed, and refuses writes that know nothing of it.
+    pub const TOMBSTONES: Self = Self(1 << 6);
 
-    const NAMES: [(Self, &'static str); 6] = [
+    const NAMES: [(Self, &'static str); 7] = [
         (Self::ALL, "all"),
         (Self::LENGTH, "length"),
         (Self::CLEAR, "clear"),
         (Self::COMPARE_AND_SET, "compare-and-set"),
         (Self::KINDS, "kinds"),
         (Self::DATABASES, "databases"),
+        (Self::TOMBSTONES, "tombstones"),
     ];
 
     /// Both sets together.

@@ -70,8 +70,8 @@ pub mod testing;
 pub mod time;
 
 pub use cluster::{
-    All, Batch, Cluster, Entry, Listener, Options, Outcome, Role, SetOptions, Source, Store,
-    Worker, read_secret,
+    All, Batch, Cluster, DestroyOptions, Entry, Listener, Options, Outcome, Role, SetOptions,
+    Source, Store, Worker, read_secret,
 };
 pub use config::{Restart, Standalone};
 pub use error::{Error, Result};

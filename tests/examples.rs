@@ -43,6 +43,20 @@ fn test_standalone_reads_alone() {
 }
 
 #[test]
+fn session_race_shows_what_goes_wrong_and_what_helps() {
+    let ended = end(&mut clean(example("session_race"))).with(0, &[]);
+    assert_eq!(
+        ended.text(),
+        "both saved what they had loaded: [\"apple\"]\n\
+         both updated it: [\"pear\", \"apple\"]\n\
+         after a logout and a late save, alice is logged in: true\n\
+         after a logout that is remembered: false\n\
+         after a login the old id is visitor for at most 10s, the new one is alice\n\
+         with --tombstones a late save is refused: true\n"
+    );
+}
+
+#[test]
 fn embed_master_serves_the_command_line() {
     let folder = folder();
     let sock = folder.path().join("s");

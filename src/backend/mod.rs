@@ -5,24 +5,29 @@
 //! it. Whoever calls it decides about sharing: see [`SharedBackend`].
 
 pub(crate) mod databases;
+mod graves;
 mod memory;
 #[cfg(test)]
 mod model;
 mod open;
 #[cfg(feature = "redis")]
 mod redis;
-pub(crate) mod sessions;
+mod sessions;
 #[cfg(test)]
 mod simulator;
 mod syncing;
+mod tombstones;
 
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 pub use memory::MemoryBackend;
 pub(crate) use open::open;
 #[cfg(feature = "redis")]
 pub use redis::RedisBackend;
+pub(crate) use sessions::SessionRules;
+pub(crate) use tombstones::Tombstones;
 
 use crate::config::ByteSize;
 pub use crate::config::WhenFull;
@@ -144,6 +149,12 @@ pub trait Backend: Send {
     /// What it can do beyond the four operations that every backend has.
     fn capabilities(&self) -> Capabilities;
 
+    /// Whether others than the owner of this backend write to what it keeps: then between two calls
+    /// everything may change.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     /// The live entry with this key.
     fn get(&mut self, now: Millis, key: &[u8]) -> Result<Option<EntryRef<'_>>, BackendError>;
 
@@ -190,6 +201,33 @@ pub trait Backend: Send {
 
     /// Removes an entry. Whether a live one was there.
     fn destroy(&mut self, now: Millis, key: &[u8]) -> Result<bool, BackendError>;
+
+    /// Removes an entry as [`destroy`](Self::destroy) does, and if a live one was there, refuses for
+    /// so long what would bring it back unawares: a [`set`](Self::set) finds a conflict with
+    /// nothing, unless it is to create the entry ([`Condition::IfAbsent`]). A store puts this over
+    /// every backend; none has to have it.
+    fn bury(
+        &mut self,
+        _now: Millis,
+        _key: &[u8],
+        _lasting: Duration,
+    ) -> Result<bool, BackendError> {
+        Err(BackendError::Unsupported("a destroy with a tombstone"))
+    }
+
+    /// Gives the entry at `from` the key `to`, where there must be none, with value and deadline.
+    /// What is at `from` stays for `grace` at the most, whoever writes to it, and for as long again
+    /// it is as if it had been [buried](Self::bury). `None` if there is no live entry at `from`, or
+    /// one that is only there for such a grace. A store puts this over every backend.
+    fn regenerate(
+        &mut self,
+        _now: Millis,
+        _from: &[u8],
+        _to: &[u8],
+        _grace: Duration,
+    ) -> Result<Option<SetOutcome>, BackendError> {
+        Err(BackendError::Unsupported("regenerate"))
+    }
 
     /// Walks on from `cursor` until `visit` pauses, and says where to go on; `None` at the end.
     ///

@@ -28,15 +28,15 @@ use crate::time::Millis;
 const STEP: usize = 256;
 
 /// A backend that keeps sessions by express-session's rules.
-pub(crate) struct SessionRules<B> {
-    inner: B,
+pub(crate) struct SessionRules {
+    inner: Box<dyn Backend>,
     sessions: Sessions,
     /// Where the walk is that removes what was to stay until now.
     leftover: Option<Cursor>,
 }
 
-impl<B: Backend> SessionRules<B> {
-    pub(crate) fn new(inner: B, sessions: Sessions) -> Self {
+impl SessionRules {
+    pub(crate) fn new(inner: Box<dyn Backend>, sessions: Sessions) -> Self {
         let is_left = sessions.ttl.is_none() && inner.capabilities().has(Capabilities::ALL);
         Self {
             inner,
@@ -46,7 +46,7 @@ impl<B: Backend> SessionRules<B> {
     }
 
     fn is_session(&self, key: &[u8]) -> bool {
-        key.starts_with(self.sessions.prefix.as_bytes())
+        key.starts_with(&self.sessions.prefix)
     }
 
     /// The deadline of what is written.
@@ -75,7 +75,7 @@ impl<B: Backend> SessionRules<B> {
         cursor: Cursor,
     ) -> Result<Option<Cursor>, BackendError> {
         let (mut seen, mut found) = (0, Vec::new());
-        let prefix = self.sessions.prefix.as_bytes();
+        let prefix = self.sessions.prefix.as_slice();
         let next = self.inner.all(now, cursor, &mut |key, entry| {
             seen += 1;
             let is_left = entry.deadline.is_none()
@@ -100,9 +100,13 @@ impl<B: Backend> SessionRules<B> {
     }
 }
 
-impl<B: Backend> Backend for SessionRules<B> {
+impl Backend for SessionRules {
     fn capabilities(&self) -> Capabilities {
         self.inner.capabilities()
+    }
+
+    fn is_shared(&self) -> bool {
+        self.inner.is_shared()
     }
 
     fn get(&mut self, now: Millis, key: &[u8]) -> Result<Option<EntryRef<'_>>, BackendError> {
@@ -166,7 +170,7 @@ impl<B: Backend> Backend for SessionRules<B> {
         cursor: Cursor,
         visit: &mut Visitor<'_>,
     ) -> Result<Option<Cursor>, BackendError> {
-        let prefix = self.sessions.prefix.as_bytes();
+        let prefix = self.sessions.prefix.as_slice();
         self.inner.all(now, cursor, &mut |key, entry| {
             let is_session = key.starts_with(prefix);
             visit(key, if is_session { renewed(entry) } else { entry })
@@ -300,12 +304,12 @@ mod tests {
     /// A second after `NOW`.
     const SOON: &str = "2023-11-14T22:13:21.000Z";
 
-    fn store(ttl: Option<Duration>) -> SessionRules<MemoryBackend> {
+    fn store(ttl: Option<Duration>) -> SessionRules {
         let sessions = Sessions {
             prefix: "s:".into(),
             ttl,
         };
-        SessionRules::new(MemoryBackend::new(), sessions)
+        SessionRules::new(Box::new(MemoryBackend::new()), sessions)
     }
 
     fn set(store: &mut dyn Backend, key: &str, value: &str, deadline: Deadline) {
@@ -415,7 +419,7 @@ mod tests {
             prefix: "s:".into(),
             ttl: None,
         };
-        let store = &mut SessionRules::new(inner, sessions);
+        let store = &mut SessionRules::new(Box::new(inner), sessions);
         set(
             store,
             "s:0",

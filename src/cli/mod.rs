@@ -123,6 +123,8 @@ fn master_options(config: &Config) -> Result<Options, Error> {
         allow_uids: config.allow_uids.clone(),
         limits: config.limits.clone(),
         keyspace_events: config.keyspace_events,
+        tombstones: config.tombstones.clone(),
+        sessions: config.sessions.clone(),
         timeout: config.timeout,
         ..Options::default()
     })

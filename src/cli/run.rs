@@ -61,8 +61,8 @@ fn secret_for_workers(config: &Config) -> Result<Vec<EnvChange>> {
 }
 
 /// Standalone where that was asked for, or where one core has nothing to share. A number of
-/// workers is a wish for a master, also on one core, and so is a file for the store or a dump: the
-/// command's own store would know nothing of it.
+/// workers is a wish for a master, also on one core, and so is a file for the store, a dump, a
+/// tombstone or a rule for sessions: the command's own store would know nothing of it.
 fn is_alone(config: &Config) -> bool {
     match config.standalone {
         Standalone::Always => true,
@@ -71,7 +71,9 @@ fn is_alone(config: &Config) -> bool {
             let wants_master = config.workers != Workers::Auto
                 || config.store != config::Store::Memory
                 || config.load_on_start.is_some()
-                || config.dump_on_exit.is_some();
+                || config.dump_on_exit.is_some()
+                || !config.tombstones.is_empty()
+                || config.sessions.is_some();
             !wants_master && cpus::available().count == 1
         }
     }

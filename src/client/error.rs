@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::config::Limits;
 use crate::error::Error;
-use crate::protocol::message::{ErrorCode, Failure, Set, Welcome};
+use crate::protocol::message::{ErrorCode, Failure, Regenerate, Set, Welcome};
 use crate::protocol::{Reply, Request};
 
 /// Why a connection cannot be used any more. It stays so.
@@ -186,7 +186,10 @@ pub(super) fn key_of<'a>(request: &Request<'a>) -> Option<&'a [u8]> {
         Request::Get { key }
         | Request::Touch { key, .. }
         | Request::Destroy { key }
-        | Request::Set(Set { key, .. }) => Some(key),
+        | Request::Bury { key, .. }
+        | Request::Set(Set { key, .. })
+        // The old one is only looked for.
+        | Request::Regenerate(Regenerate { to: key, .. }) => Some(key),
         Request::Hello(_)
         | Request::Auth(_)
         | Request::Ping

@@ -28,9 +28,10 @@ pub enum Answer {
     Pong,
     /// To a get: the entry, if there is one.
     Entry(Option<Entry<'static>>),
-    /// To a set: the number of the write.
+    /// To a set or a regenerate: the number of the write.
     Stored(Seq),
-    /// To a touch or a destroy: whether there was a live entry.
+    /// To a touch, a destroy or a bury: whether there was a live entry. To a regenerate: there was
+    /// none.
     Found(bool),
     /// To a clear.
     Cleared,
@@ -55,10 +56,15 @@ impl Answer {
                 ttl_ms: entry.ttl_ms,
                 value: Cow::Owned(entry.value.into_owned()),
             })),
-            (Request::Set(_), Reply::Stored { seq }) => Self::Stored(seq),
-            (Request::Set(_), Reply::Conflict { found }) => return Err(Error::Conflict { found }),
-            (Request::Touch { .. } | Request::Destroy { .. }, Reply::Done) => Self::Found(true),
-            (Request::Touch { .. } | Request::Destroy { .. }, Reply::Missing) => Self::Found(false),
+            (Request::Set(_) | Request::Regenerate(_), Reply::Stored { seq }) => Self::Stored(seq),
+            (Request::Regenerate(_), Reply::Missing) => Self::Found(false),
+            (Request::Set(_) | Request::Regenerate(_), Reply::Conflict { found }) => {
+                return Err(Error::Conflict { found });
+            }
+            (
+                Request::Touch { .. } | Request::Destroy { .. } | Request::Bury { .. },
+                found @ (Reply::Done | Reply::Missing),
+            ) => Self::Found(found == Reply::Done),
             (Request::Clear, Reply::Done) => Self::Cleared,
             (Request::Length, Reply::Length(length)) => Self::Length(length),
             (Request::All { .. }, Reply::Page(page)) => Self::Page(Page {
@@ -142,6 +148,11 @@ impl<'a> Pipeline<'a> {
     /// Adds: remove an entry.
     pub fn destroy(&mut self, key: &'a [u8]) -> &mut Self {
         self.push(Request::Destroy { key })
+    }
+
+    /// Adds: remove an entry, and for so many milliseconds refuse writes that know nothing of that.
+    pub fn bury(&mut self, key: &'a [u8], tombstone_ms: u64) -> &mut Self {
+        self.push(Request::Bury { key, tombstone_ms })
     }
 
     /// Adds: the number of live entries.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::entry::{Entry, SetOptions, expiry};
+use super::entry::{DestroyOptions, Entry, SetOptions, expiry, milliseconds};
 use crate::client::{Answer, Pipeline};
 use crate::contract::Seq;
 
@@ -80,6 +80,19 @@ impl<'a> Batch<'a> {
     /// Adds: remove an entry.
     pub fn destroy(&mut self, key: &'a (impl AsRef<[u8]> + ?Sized)) -> &mut Self {
         self.0.destroy(key.as_ref());
+        self
+    }
+
+    /// Adds: remove an entry.
+    pub fn destroy_with(
+        &mut self,
+        key: &'a (impl AsRef<[u8]> + ?Sized),
+        options: DestroyOptions,
+    ) -> &mut Self {
+        match options.tombstone {
+            None => self.0.destroy(key.as_ref()),
+            Some(lasting) => self.0.bury(key.as_ref(), milliseconds(lasting)),
+        };
         self
     }
 

@@ -15,7 +15,9 @@ use std::sync::{Arc, Mutex};
 
 use super::options::{Options, Role};
 use crate::backend::databases::COUNT;
-use crate::backend::{Backend, BackendError, Cursor, EntryRef, SharedBackend, Walk};
+use crate::backend::{
+    Backend, BackendError, Cursor, EntryRef, SessionRules, SharedBackend, Tombstones, Walk,
+};
 use crate::config::Limits;
 use crate::contract::{Capabilities, Condition};
 use crate::error::{Error, Result};
@@ -30,7 +32,11 @@ impl Options {
     /// The backend, with what `load_on_start` has. Also finds out now whether there can be a dump
     /// at the end.
     pub(crate) fn open_backend(&self, role: Role, clock: &dyn Clock) -> Result<SharedBackend> {
-        let mut backend = self.store.make(role)?;
+        let mut made = self.store.make(role)?;
+        if let Some(sessions) = &self.sessions {
+            made = Box::new(SessionRules::new(made, sessions.clone()));
+        }
+        let mut backend: Box<dyn Backend> = Box::new(Tombstones::new(made, &self.tombstones));
         let wishes = [&self.load_on_start, &self.dump_on_exit];
         let is_kept = wishes.iter().any(|path| path.is_some());
         if is_kept && !backend.capabilities().has(Capabilities::ALL) {

@@ -113,13 +113,56 @@ impl SetOptions {
     }
 }
 
-/// A time to live as it is asked for: rounded up to a millisecond.
-pub(super) fn expiry(ttl: Option<Duration>) -> Expiry {
-    match ttl {
-        None => Expiry::Never,
-        Some(ttl) => {
-            let ms = ttl.as_nanos().div_ceil(1_000_000);
-            Expiry::AfterMs(u64::try_from(ms).unwrap_or(u64::MAX))
+/// How to remove an entry. The default: with the tombstone that [`Options::tombstones`] has for
+/// its key, if any.
+///
+/// [`Options::tombstones`]: crate::Options::tombstones
+///
+/// ```
+/// use std::time::Duration;
+/// use memstore_cluster::DestroyOptions;
+///
+/// let logout = DestroyOptions::new().tombstone(Duration::from_secs(10));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DestroyOptions {
+    pub(super) tombstone: Option<Duration>,
+}
+
+impl DestroyOptions {
+    /// As the store is configured.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// If a live entry was there: for so long, rounded up to a millisecond, a write of the key that
+    /// is not [`if_absent`](SetOptions::if_absent) is answered with
+    /// [`Error::Conflict`](crate::Error::Conflict), so that a request that was under way does not
+    /// bring back what was destroyed. Whatever the store is configured for this key.
+    #[must_use]
+    pub fn tombstone(mut self, lasting: Duration) -> Self {
+        self.tombstone = Some(lasting);
+        self
+    }
+
+    pub(super) fn request(self, key: &[u8]) -> Request<'_> {
+        match self.tombstone {
+            None => Request::Destroy { key },
+            Some(lasting) => Request::Bury {
+                key,
+                tombstone_ms: milliseconds(lasting),
+            },
         }
     }
+}
+
+/// A time to live as it is asked for.
+pub(super) fn expiry(ttl: Option<Duration>) -> Expiry {
+    ttl.map_or(Expiry::Never, |ttl| Expiry::AfterMs(milliseconds(ttl)))
+}
+
+/// A time as it travels: rounded up to a millisecond.
+pub(super) fn milliseconds(time: Duration) -> u64 {
+    let ms = time.as_nanos().div_ceil(1_000_000);
+    u64::try_from(ms).unwrap_or(u64::MAX)
 }

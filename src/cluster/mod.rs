@@ -1,7 +1,7 @@
 //! Roles and handles: how a program comes by a store, whatever process holds it.
 //!
 //! [`Options::create`] gives a [`Store`]; [`Cluster`] starts the calling program again as its
-//! workers. From the outside in: `store`, `entry` and `batch` are the handle, `create` comes by
+//! workers. From the outside in: `store`, `entry`, `update` and `batch` are the handle, `create` comes by
 //! one, [`links`] is what it goes through and how a lost master is replaced, `election` is who
 //! becomes the master, [`dumps`] what
 //! is kept beyond the process, [`link`] and `serving` are what is behind. `run` and [`launch`] are
@@ -21,9 +21,10 @@ mod run;
 mod secret;
 pub(crate) mod serving;
 mod store;
+mod update;
 
 pub use batch::{Batch, Outcome};
-pub use entry::{Entry, SetOptions};
+pub use entry::{DestroyOptions, Entry, SetOptions};
 pub use inherited::Listener;
 pub use options::{Options, Role, Source};
 pub use run::{Cluster, Worker};

@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use crate::backend::databases::{Databases, Existing};
 use crate::backend::{self, Backend, MemoryBackend};
-use crate::config::{self, KeyspaceEvents, Limits, Memory, Standalone, Syncing};
+use crate::config::{
+    self, KeyspaceEvents, Limits, Memory, Sessions, Standalone, Syncing, Tombstone,
+};
 use crate::error::{Error, Result};
 use crate::net;
 use crate::protocol::auth::Secret;
@@ -241,6 +243,12 @@ pub struct Options {
     pub limits: Limits,
     /// Which changes of keys are published to subscribers of the Redis dialect; none by default.
     pub keyspace_events: KeyspaceEvents,
+    /// Where this process is the one to hold the store: for which keys writes that know nothing of
+    /// a destroy are refused for a while. None by default.
+    pub tombstones: Vec<Tombstone>,
+    /// Where this process is the one to hold the store: which entries are sessions by
+    /// express-session's rules, which live as long as their cookie says. None by default.
+    pub sessions: Option<Sessions>,
     /// How long a call may take; 5 s by default. See [`Store::with_timeout`](super::Store::with_timeout).
     pub timeout: Duration,
     /// How long to wait for a master at the beginning; 10 s by default.
@@ -262,6 +270,8 @@ impl Default for Options {
             allow_uids: Vec::new(),
             limits: Limits::default(),
             keyspace_events: KeyspaceEvents::default(),
+            tombstones: Vec::new(),
+            sessions: None,
             timeout: Duration::from_secs(5),
             patience: Duration::from_secs(10),
         }

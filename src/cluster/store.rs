@@ -8,11 +8,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::batch::{Batch, Outcome};
-use super::entry::{Entry, SetOptions, expiry};
+use super::entry::{DestroyOptions, Entry, SetOptions, expiry, milliseconds};
 use super::links::Links;
 use super::options::Role;
 use crate::contract::{Capabilities, Seq};
 use crate::error::{Error, Result};
+use crate::protocol::message::Regenerate;
 use crate::protocol::{Reply, Request};
 
 /// A store, wherever it is: in this process or in the master's. Clones are the same store; a
@@ -80,11 +81,7 @@ impl Store {
         options: SetOptions,
     ) -> Result<Seq> {
         let request = options.request(key.as_ref(), value.as_ref());
-        self.call(&request, |reply| match reply {
-            Reply::Stored { seq } => Ok(seq),
-            Reply::Conflict { found } => Err(Error::Conflict { found }),
-            other => Err(unexpected(&other)),
-        })
+        self.call(&request, |reply| written(&reply))
     }
 
     /// Moves the deadline of a live entry, and nothing else; `None` for ever. Whether there was
@@ -99,8 +96,53 @@ impl Store {
 
     /// Removes an entry. Whether a live one was there.
     pub fn destroy(&self, key: impl AsRef<[u8]>) -> Result<bool> {
-        let key = key.as_ref();
-        self.call(&Request::Destroy { key }, |reply| was_there(&reply))
+        self.destroy_with(key, DestroyOptions::new())
+    }
+
+    /// Removes an entry, and says how. Whether a live one was there.
+    pub fn destroy_with(&self, key: impl AsRef<[u8]>, options: DestroyOptions) -> Result<bool> {
+        self.call(&options.request(key.as_ref()), |reply| was_there(&reply))
+    }
+
+    /// Gives the entry with the key `old` the key `new`, with value and deadline, in one step: a
+    /// session gets a new id when somebody logs in. `None` if there is no live entry `old`, or
+    /// another request has regenerated it already.
+    ///
+    /// For `grace`, rounded up to a millisecond, `old` still has what it had, for requests that
+    /// were sent before the new id was known. They may write to it too, but it does not last longer
+    /// than that, and nothing of it reaches `new`; so regenerate first and write what a login adds
+    /// to `new` alone. After the grace `old` has a tombstone, at least as long as the grace was; see
+    /// [`DestroyOptions::tombstone`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use memstore_cluster::{Options, Standalone};
+    ///
+    /// let store = Options { standalone: Standalone::Always, ..Options::default() }.create()?;
+    /// store.set("sess:old", "cart")?;
+    /// assert!(store.regenerate("sess:old", "sess:new", Duration::from_secs(10))?.is_some());
+    /// assert_eq!(store.get("sess:new")?.expect("it was moved").value, b"cart");
+    /// assert!(store.get("sess:old")?.expect("for ten seconds").ttl <= Some(Duration::from_secs(10)));
+    /// # Ok::<(), memstore_cluster::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] if there is a live entry `new`.
+    pub fn regenerate(
+        &self,
+        old: impl AsRef<[u8]>,
+        new: impl AsRef<[u8]>,
+        grace: Duration,
+    ) -> Result<Option<Seq>> {
+        let request = Request::Regenerate(Regenerate {
+            grace_ms: milliseconds(grace),
+            from: old.as_ref(),
+            to: new.as_ref(),
+        });
+        self.call(&request, |reply| match reply {
+            Reply::Missing => Ok(None),
+            reply => written(&reply).map(Some),
+        })
     }
 
     /// Walks over all live entries, in no particular order, page by page: nobody is kept waiting.
@@ -251,6 +293,14 @@ fn read_page(reply: Reply<'_>) -> Result<(u64, Vec<Item>)> {
         (item.key.into_owned(), entry)
     });
     Ok((page.next, items.collect()))
+}
+
+fn written(reply: &Reply<'_>) -> Result<Seq> {
+    match *reply {
+        Reply::Stored { seq } => Ok(seq),
+        Reply::Conflict { found } => Err(Error::Conflict { found }),
+        ref other => Err(unexpected(other)),
+    }
 }
 
 fn was_there(reply: &Reply<'_>) -> Result<bool> {

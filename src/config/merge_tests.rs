@@ -103,6 +103,7 @@ fn every_setting_has_its_flag_its_variable_and_its_key() {
                 "bind" => ":7",
                 "notify-keyspace-events" => "AKE",
                 "sync" => "always",
+                "tombstones" | "sessions" => "sess:=7s",
                 _ => "7",
             };
             values.push(example.to_owned());

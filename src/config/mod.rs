@@ -17,6 +17,7 @@ mod size;
 mod sock;
 mod store;
 mod supervision;
+mod tombstone;
 
 #[cfg(feature = "cli")]
 pub(crate) mod file;
@@ -43,6 +44,7 @@ pub use size::ByteSize;
 pub use sock::{Surroundings, check_name, check_sock_path};
 pub use store::{Files, Host, LevelDb, Login, Redis, Servers, Sqlite, Store, Synchronous};
 pub use supervision::Supervision;
+pub use tombstone::Tombstone;
 
 /// Why a value cannot be taken, as the rest of a sentence that begins with the value: "must be
 /// at least 1".
@@ -90,8 +92,12 @@ pub struct Config {
     pub allow_uids: Vec<u32>,
     /// Bounds on what a peer may send, hold and wait for.
     pub limits: Limits,
-    /// Which changes of keys are told to subscribers of the Redis dialect.
+    /// Which changes of keys are told to subscribers.
     pub keyspace_events: KeyspaceEvents,
+    /// For which keys writes are refused for a while after a destroy.
+    pub tombstones: Vec<Tombstone>,
+    /// Which entries are sessions that live as long as their cookie says.
+    pub sessions: Option<Sessions>,
     /// How workers are started, watched and ended.
     pub supervision: Supervision,
     /// Which log events are written: a level, or `target=level` pairs.
@@ -123,6 +129,8 @@ impl Config {
             allow_uids: Vec::new(),
             limits: Limits::default(),
             keyspace_events: KeyspaceEvents::default(),
+            tombstones: Vec::new(),
+            sessions: None,
             supervision: Supervision::default(),
             log: "info".to_owned(),
             log_format: LogFormat::Text,

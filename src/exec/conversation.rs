@@ -11,7 +11,7 @@ use crate::contract::Expiry;
 use crate::protocol::auth::{Bytes32, Secret, Side};
 use crate::protocol::codec::{self, DecodeError};
 use crate::protocol::frame::{self, Frame, FrameError};
-use crate::protocol::message::{Auth, ErrorCode, Failure, Hello, Welcome};
+use crate::protocol::message::{Auth, ErrorCode, Failure, Hello, Regenerate, Welcome};
 use crate::protocol::{Reply, Request};
 use crate::time::Millis;
 
@@ -121,7 +121,7 @@ impl Conversation {
             (Phase::Open, _) => {
                 let reply = execute(host.backend, host.now, host.limits, &request);
                 codec::write_reply(out, id, &reply);
-                if let Some((event, key)) = change(&request, &reply) {
+                for (event, key) in changes(&request, &reply).into_iter().flatten() {
                     (host.changed)(host.backend, event, key);
                 }
                 return Next::Continue;
@@ -206,22 +206,30 @@ impl Conversation {
     }
 }
 
-/// What a request has changed, in Redis's word for it, and which key.
-fn change<'r>(request: &Request<'r>, reply: &Reply<'_>) -> Option<(&'static str, &'r [u8])> {
-    match (request, reply) {
+/// What has become of a key, in Redis's word for it.
+type Change<'r> = Option<(&'static str, &'r [u8])>;
+
+/// What a request has changed.
+fn changes<'r>(request: &Request<'r>, reply: &Reply<'_>) -> [Change<'r>; 2] {
+    let one = match (request, reply) {
         (Request::Set(set), Reply::Stored { .. }) => match set.expiry {
             Expiry::AfterMs(0) => Some(("del", set.key)),
             _ => Some(("set", set.key)),
         },
         (Request::Touch { key, expiry }, Reply::Done) => match expiry {
-            Expiry::AfterMs(0) => Some(("del", key)),
-            Expiry::AfterMs(_) => Some(("expire", key)),
-            Expiry::Never => Some(("persist", key)),
+            Expiry::AfterMs(0) => Some(("del", *key)),
+            Expiry::AfterMs(_) => Some(("expire", *key)),
+            Expiry::Never => Some(("persist", *key)),
             Expiry::Keep => None,
         },
-        (Request::Destroy { key }, Reply::Done) => Some(("del", key)),
+        (Request::Destroy { key } | Request::Bury { key, .. }, Reply::Done) => Some(("del", *key)),
+        (&Request::Regenerate(Regenerate { grace_ms, from, to }), Reply::Stored { .. }) => {
+            let of_old = if grace_ms == 0 { "del" } else { "expire" };
+            return [Some(("copy_to", to)), Some((of_old, from))];
+        }
         _ => None,
-    }
+    };
+    [one, None]
 }
 
 fn refuse(code: ErrorCode, message: &'static str) -> (Reply<'static>, Next) {
@@ -239,7 +247,7 @@ fn malformed(error: DecodeError) -> Failure<'static> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::MemoryBackend;
+    use crate::backend::{MemoryBackend, Tombstones};
     use crate::contract::Condition;
     use crate::protocol::message::Set;
 
@@ -253,7 +261,7 @@ mod tests {
 
     struct Peer {
         conversation: Conversation,
-        backend: MemoryBackend,
+        backend: Box<dyn Backend>,
         secret: Option<Secret>,
         changes: Vec<(&'static str, Vec<u8>)>,
     }
@@ -262,7 +270,7 @@ mod tests {
         fn new(origin: Origin, secret: Option<&[u8]>) -> Self {
             Self {
                 conversation: Conversation::new(origin),
-                backend: MemoryBackend::new(),
+                backend: Box::new(MemoryBackend::new()),
                 secret: secret.map(|secret| Secret::new(secret).unwrap()),
                 changes: Vec::new(),
             }
@@ -277,7 +285,7 @@ mod tests {
         fn send(&mut self, bytes: &[u8]) -> (Reply<'static>, Next) {
             let limits = Limits::default();
             let mut host = Host {
-                backend: &mut self.backend,
+                backend: self.backend.as_mut(),
                 now: Millis::from_unix(1),
                 limits: &limits,
                 secret: self.secret.as_ref(),
@@ -427,6 +435,45 @@ mod tests {
         assert!(told(&touch(Expiry::AfterMs(9))).is_empty());
         assert_eq!(told(&set(Expiry::AfterMs(9), Condition::Always)), ["set"]);
         assert_eq!(told(&touch(Expiry::AfterMs(0))), ["del"]);
+    }
+
+    #[test]
+    fn a_regenerate_changes_two_keys() {
+        let mut peer = Peer::new(Origin::Channel { slot: 0 }, None);
+        peer.backend = Box::new(Tombstones::new(peer.backend, &[]));
+        peer.ask(&HELLO);
+        let set = |key| {
+            Request::Set(Set {
+                expiry: Expiry::Never,
+                condition: Condition::Always,
+                key,
+                value: b"v",
+            })
+        };
+        let mut told = |grace_ms, from, to| {
+            peer.ask(&set(from));
+            peer.changes.clear();
+            let regenerate = Regenerate { grace_ms, from, to };
+            peer.ask(&Request::Regenerate(regenerate));
+            std::mem::take(&mut peer.changes)
+        };
+        let change = |event, key: &[u8]| (event, key.to_vec());
+        assert_eq!(
+            told(5, b"a", b"b"),
+            [change("copy_to", b"b"), change("expire", b"a")]
+        );
+        assert_eq!(
+            told(0, b"c", b"d"),
+            [change("copy_to", b"d"), change("del", b"c")]
+        );
+        assert!(told(0, b"e", b"b").is_empty(), "it is taken");
+        let bury = Request::Bury {
+            key: b"b",
+            tombstone_ms: 9,
+        };
+        assert_eq!(peer.ask(&bury).0, Reply::Done);
+        assert_eq!(peer.changes, [change("del", b"b")]);
+        assert_eq!(peer.ask(&set(b"b")).0, Reply::Conflict { found: None });
     }
 
     #[test]

@@ -10,13 +10,14 @@ pub mod redis;
 
 use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 pub use conversation::{Changed, Conversation, Host, Next, Origin};
 
 use crate::backend::{Backend, BackendError, Cursor, Deadline, SetOutcome, Walk};
 use crate::config::Limits;
 use crate::contract::{Expiry, Kind};
-use crate::protocol::message::{Entry, ErrorCode, Failure, Item, Page, Set};
+use crate::protocol::message::{Entry, ErrorCode, Failure, Item, Page, Regenerate, Set};
 use crate::protocol::{Reply, Request};
 use crate::time::Millis;
 
@@ -72,13 +73,18 @@ fn answer<'b>(
         }) => {
             check_key(key, limits)?;
             check_value(value, limits)?;
-            match backend.set(now, key, value, deadline(now, expiry), condition)? {
-                SetOutcome::Stored(seq) => Reply::Stored { seq },
-                SetOutcome::Conflict(found) => Reply::Conflict { found },
-            }
+            written(backend.set(now, key, value, deadline(now, expiry), condition)?)
         }
         Request::Touch { key, expiry } => done(backend.touch(now, key, deadline(now, expiry))?),
         Request::Destroy { key } => done(backend.destroy(now, key)?),
+        Request::Bury { key, tombstone_ms } => {
+            done(backend.bury(now, key, Duration::from_millis(tombstone_ms))?)
+        }
+        Request::Regenerate(Regenerate { grace_ms, from, to }) => {
+            check_key(to, limits)?;
+            let outcome = backend.regenerate(now, from, to, Duration::from_millis(grace_ms))?;
+            outcome.map_or(Reply::Missing, written)
+        }
         Request::All { cursor, limit } => Reply::Page(page(backend, now, cursor, limit)?),
         Request::Length => Reply::Length(backend.length(now)?),
         Request::Clear => {
@@ -165,6 +171,13 @@ pub(crate) fn deadline(now: Millis, expiry: Expiry) -> Deadline {
 /// Milliseconds from `now` to a deadline.
 pub(crate) fn ttl_ms(now: Millis, deadline: Option<Millis>) -> Option<u64> {
     deadline.map(|deadline| deadline.as_unix().saturating_sub(now.as_unix()))
+}
+
+fn written(outcome: SetOutcome) -> Reply<'static> {
+    match outcome {
+        SetOutcome::Stored(seq) => Reply::Stored { seq },
+        SetOutcome::Conflict(found) => Reply::Conflict { found },
+    }
 }
 
 fn done(found: bool) -> Reply<'static> {

@@ -41,6 +41,13 @@ struct Touch<'a> {
 }
 
 #[derive(Serialize, Deserialize)]
+struct Bury<'a> {
+    tombstone_ms: u64,
+    #[serde(with = "serde_bytes")]
+    key: &'a [u8],
+}
+
+#[derive(Serialize, Deserialize)]
 struct All {
     cursor: u64,
     limit: u32,
@@ -67,6 +74,14 @@ pub fn write_request(out: &mut Vec<u8>, id: u32, request: &Request<'_>) {
                 limit: *limit,
             },
         ),
+        Request::Bury { key, tombstone_ms } => put(
+            out,
+            &Bury {
+                tombstone_ms: *tombstone_ms,
+                key,
+            },
+        ),
+        Request::Regenerate(regenerate) => put(out, regenerate),
         Request::Ping | Request::Length | Request::Clear => {}
     });
 }
@@ -90,6 +105,8 @@ pub fn read_request(frame: Frame<'_>) -> Result<Request<'_>, DecodeError> {
         Op::All => get(body).map(|All { cursor, limit }| Request::All { cursor, limit }),
         Op::Length => get(body).map(|()| Request::Length),
         Op::Clear => get(body).map(|()| Request::Clear),
+        Op::Bury => get(body).map(|Bury { key, tombstone_ms }| Request::Bury { key, tombstone_ms }),
+        Op::Regenerate => get(body).map(Request::Regenerate),
     };
     decoded.ok_or(DecodeError::Body(op.name()))
 }

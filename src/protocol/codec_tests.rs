@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::contract::{Capabilities, Condition};
-use crate::protocol::message::{Auth, Entry, Hello, Item, Page, Set, Welcome};
+use crate::protocol::message::{Auth, Entry, Hello, Item, Page, Regenerate, Set, Welcome};
 
 const MAX: usize = 1 << 20;
 
@@ -49,7 +49,7 @@ fn the_bytes_of_requests_are_these() {
         key,
         value: b"vv",
     };
-    let golden: [(Request<'_>, Vec<u8>); 10] = [
+    let golden: [(Request<'_>, Vec<u8>); 12] = [
         (
             Request::Hello(hello),
             framed(0x01, &[&[1, 2], &[1, 2, 3, 4]]),
@@ -96,6 +96,21 @@ fn the_bytes_of_requests_are_these() {
         ),
         (Request::Length, framed(0x16, &[])),
         (Request::Clear, framed(0x17, &[])),
+        (
+            Request::Bury {
+                key,
+                tombstone_ms: 2,
+            },
+            framed(0x18, &[&TWO, &ONE, b"k"]),
+        ),
+        (
+            Request::Regenerate(Regenerate {
+                grace_ms: 1,
+                from: key,
+                to: b"vv",
+            }),
+            framed(0x19, &[&ONE, &ONE, b"k", &TWO, b"vv"]),
+        ),
     ];
     for (request, bytes) in golden {
         assert_eq!(request_bytes(&request), bytes, "{request:?}");
@@ -250,6 +265,8 @@ proptest! {
             Request::Touch { key, expiry },
             Request::Destroy { key },
             Request::All { cursor, limit },
+            Request::Bury { key, tombstone_ms: cursor },
+            Request::Regenerate(Regenerate { grace_ms: cursor, from: key, to: &value }),
         ] {
             let bytes = request_bytes(&request);
             let frame = frame::split(&bytes, MAX).unwrap().unwrap();

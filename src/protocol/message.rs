@@ -27,11 +27,13 @@ pub enum Op {
     All = 0x15,
     Length = 0x16,
     Clear = 0x17,
+    Bury = 0x18,
+    Regenerate = 0x19,
 }
 
 impl Op {
     /// Every operation there is.
-    pub const EVERY: [Self; 10] = [
+    pub const EVERY: [Self; 12] = [
         Self::Hello,
         Self::Auth,
         Self::Ping,
@@ -42,6 +44,8 @@ impl Op {
         Self::All,
         Self::Length,
         Self::Clear,
+        Self::Bury,
+        Self::Regenerate,
     ];
 
     /// The operation with this code.
@@ -62,6 +66,8 @@ impl Op {
             Self::All => "all",
             Self::Length => "length",
             Self::Clear => "clear",
+            Self::Bury => "bury",
+            Self::Regenerate => "regenerate",
         }
     }
 }
@@ -105,6 +111,15 @@ pub enum Request<'a> {
     Length,
     /// Remove everything.
     Clear,
+    /// Remove an entry, and for a while refuse writes that know nothing of that.
+    Bury {
+        /// The key.
+        key: &'a [u8],
+        /// For so many milliseconds.
+        tombstone_ms: u64,
+    },
+    /// Give an entry another key.
+    Regenerate(Regenerate<'a>),
 }
 
 impl Request<'_> {
@@ -121,6 +136,8 @@ impl Request<'_> {
             Self::All { .. } => Op::All,
             Self::Length => Op::Length,
             Self::Clear => Op::Clear,
+            Self::Bury { .. } => Op::Bury,
+            Self::Regenerate(_) => Op::Regenerate,
         }
     }
 }
@@ -158,6 +175,19 @@ pub struct Set<'a> {
     /// The value.
     #[serde(with = "serde_bytes")]
     pub value: &'a [u8],
+}
+
+/// The body of [`Request::Regenerate`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Regenerate<'a> {
+    /// For how many milliseconds the entry can still be found by its old key.
+    pub grace_ms: u64,
+    /// The key that it has.
+    #[serde(with = "serde_bytes")]
+    pub from: &'a [u8],
+    /// The key that it gets, which no entry may have.
+    #[serde(with = "serde_bytes")]
+    pub to: &'a [u8],
 }
 
 /// The third byte of a reply. From `0xC0` on it is an error, see [`ErrorCode`].

@@ -24,7 +24,10 @@ fn a_worker_of_one_master_sees_what_a_client_of_another_writes() {
     assert!(found.ttl.is_some() && found.seq != seq);
     let stale = memstore_cluster::SetOptions::new().if_seq(seq);
     store.set_with("sess:1", "stale", stale).unwrap_err();
-    wire.ask("HSET h f v", "-ERR a value that is a hash is not supported by the store's backend\r\n");
+    wire.ask(
+        "HSET h f v",
+        "-ERR a value that is a hash is not supported by the store's backend\r\n",
+    );
     wire.ask("DBSIZE", ":1\r\n");
     assert_eq!(store.length().unwrap(), 1);
     store.clear().unwrap();

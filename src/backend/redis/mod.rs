@@ -254,6 +254,10 @@ impl Backend for RedisBackend {
             .with(Capabilities::COMPARE_AND_SET)
     }
 
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     fn get(&mut self, now: Millis, key: &[u8]) -> Result<Option<EntryRef<'_>>, BackendError> {
         Ok(self.held(now, key)?.map(Held::entry))
     }

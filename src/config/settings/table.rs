@@ -434,6 +434,39 @@ pub(crate) static SETTINGS: &[Setting] = &[
         },
     },
     Setting {
+        key: "tombstones",
+        group: STORE,
+        used_by: MASTER,
+        value: "PREFIX=DURATION",
+        shape: Shape::List,
+        help: "For so long after an entry was destroyed whose key begins with PREFIX, as in \
+               sess:=10s, writes that do not say that they create it are refused: what a request \
+               that was under way still saves does not undo a logout. Give it somewhat more than \
+               the longest request takes. SET answers nil then, INCR and its like an error; SET NX \
+               goes through. Of several prefixes that fit the longest counts. Can be given more \
+               than once. Remembered are some fifty thousand keys at a time, in up to 8MiB.",
+        otherwise: Some("none: a write after a destroy is a new entry"),
+        read: |config, value| {
+            config.tombstones.push(parsed(value)?);
+            Ok(())
+        },
+        show: |config| config.tombstones.iter().map(ToString::to_string).collect(),
+    },
+    Setting {
+        key: "sessions",
+        group: STORE,
+        used_by: MASTER,
+        value: "PREFIX=DURATION|restart",
+        shape: Shape::One,
+        help: "Entries whose key begins with PREFIX are sessions as express-session writes them, \
+               JSON with a cookie: without a deadline of their own they live as long as the cookie \
+               says, and after a touch the cookie says what the touch did. One whose cookie lives as \
+               long as the browser lives for the DURATION, or until the store is opened again.",
+        otherwise: Some("none: an entry lives as long as its writer says"),
+        read: |config, value| parsed(value).map(|sessions| config.sessions = Some(sessions)),
+        show: |config| config.sessions.iter().map(ToString::to_string).collect(),
+    },
+    Setting {
         key: "log",
         group: LOG,
         used_by: ALL,

@@ -7,9 +7,9 @@ use super::lookup::Found;
 use super::session::Session;
 use super::shared::Shared;
 use super::table::Run;
-use crate::backend::{Backend, EntryRef};
+use crate::backend::{Backend, BackendError, Deadline, EntryRef, SetOutcome};
 use crate::config::Limits;
-use crate::contract::Kind;
+use crate::contract::{Condition, Kind, Seq};
 use crate::protocol::auth::Secret;
 use crate::protocol::resp::number::parse_i64;
 use crate::protocol::resp::{Protocol, Request, Writer};
@@ -135,6 +135,37 @@ pub(super) fn database(backend: &mut dyn Backend, number: u8) -> &mut dyn Backen
     }
     let database = backend.database(number);
     database.expect("only databases that are there are selected")
+}
+
+/// Writes what was made of the version that was seen, if there was one; its deadline stays. Where
+/// others write to the store too, what they wrote meanwhile is not lost: the command
+/// [begins anew](Fault::CHANGED).
+pub(super) fn rewrite(
+    store: &mut dyn Backend,
+    now: Millis,
+    key: &[u8],
+    seen: Option<Seq>,
+    value: (Kind, &[u8]),
+) -> Result<(), Fault> {
+    let condition = match seen {
+        _ if !store.is_shared() => Condition::Always,
+        Some(seq) => Condition::IfSeq(seq),
+        None => Condition::IfAbsent,
+    };
+    match store.set_kind(now, key, value, Deadline::Keep, condition)? {
+        SetOutcome::Stored(_) => Ok(()),
+        SetOutcome::Conflict(_) if condition == Condition::Always => Err(Fault::TOMBSTONE),
+        SetOutcome::Conflict(_) => Err(Fault::CHANGED),
+    }
+}
+
+/// Removes an entry that nobody has asked to remove: no tombstone is left of it.
+pub(super) fn drop_entry(
+    store: &mut dyn Backend,
+    now: Millis,
+    key: &[u8],
+) -> Result<bool, BackendError> {
+    store.touch(now, key, Deadline::At(now))
 }
 
 /// An entry that has to be a string, if it is there.

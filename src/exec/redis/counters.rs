@@ -2,8 +2,7 @@
 
 use std::io::Write as _;
 
-use super::aside::put_back;
-use super::call::{Call, string};
+use super::call::{Call, rewrite, string};
 use super::fault::{Done, Fault};
 use crate::contract::Kind;
 use crate::exec::check_key;
@@ -50,7 +49,7 @@ fn add(call: &mut Call<'_>, by: i64) -> Done {
     let mut rest = text.as_mut_slice();
     write!(rest, "{sum}").expect("it is long enough");
     let len = 20 - rest.len();
-    put_back(store, now, key, seen, (Kind::Bytes, &text[..len]))?;
+    rewrite(store, now, key, seen, (Kind::Bytes, &text[..len]))?;
     call.changed("incrby", key);
     call.reply.integer(sum);
     Ok(())
@@ -73,7 +72,7 @@ pub(super) fn incrbyfloat(call: &mut Call<'_>) -> Done {
     let sum = sum.ok_or(Fault::of("ERR increment would produce NaN or Infinity"))?;
     let mut text = Vec::new();
     sum.write(&mut text);
-    put_back(store, now, key, seen, (Kind::Bytes, &text))?;
+    rewrite(store, now, key, seen, (Kind::Bytes, &text))?;
     reply.bulk(&text);
     call.changed("incrbyfloat", key);
     Ok(())

@@ -26,6 +26,9 @@ impl Fault {
         Self::of("ERR the reply would be too large; ask for less at a time");
     /// What the command changes was changed by somebody else: it begins anew.
     pub(super) const CHANGED: Self = Self::of("BUSY the key is changed by others; try again");
+    /// What is left of a destroy refuses the write, and the reply has no other way to say so.
+    pub(super) const TOMBSTONE: Self =
+        Self::of("TOMBSTONE the key was removed a moment ago (--tombstones); SET it with NX");
     pub(super) const NO_AUTH: Self = Self::of("NOAUTH Authentication required.");
 
     /// This text.

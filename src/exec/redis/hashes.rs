@@ -1,8 +1,7 @@
 //! Commands on hashes. A hash is one value of its own kind, as `fields` lays it out; a change
 //! writes it anew and keeps its deadline. A hash without fields is no entry.
 
-use super::aside::put_back;
-use super::call::{Call, is_word};
+use super::call::{Call, drop_entry, is_word, rewrite};
 use super::fault::{Done, Fault};
 use super::fields::{Encoded, Field, Hash};
 use super::walk::parse_cursor;
@@ -172,8 +171,11 @@ pub(super) fn hset(call: &mut Call<'_>) -> Done {
 
 /// `HMSET key field value [field value …]`
 pub(super) fn hmset(call: &mut Call<'_>) -> Done {
-    set(call, "hmset")?;
-    call.reply.simple("OK");
+    match set(call, "hmset") {
+        Ok(_) => call.reply.simple("OK"),
+        Err(fault) if fault == Fault::TOMBSTONE => call.reply.null(),
+        Err(fault) => return Err(fault),
+    }
     Ok(())
 }
 
@@ -280,14 +282,13 @@ fn change<T>(
         return Ok(done);
     };
     if bytes.is_empty() {
-        call.store().destroy(now, key)?;
+        drop_entry(call.store(), now, key)?;
         call.changed(event, key);
         call.changed("del", key);
         return Ok(done);
     }
     check_value(&bytes, call.limits)?;
-    let value = (Kind::Hash, &bytes[..]);
-    put_back(call.store(), now, key, seen, value)?;
+    rewrite(call.store(), now, key, seen, (Kind::Hash, &bytes))?;
     call.changed(event, key);
     Ok(done)
 }

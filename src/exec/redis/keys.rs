@@ -50,7 +50,9 @@ pub(super) fn name(kind: Kind) -> &'static str {
 
 /// `RENAME key new`
 pub(super) fn rename(call: &mut Call<'_>) -> Done {
-    move_to(call, Condition::Always)?;
+    if !move_to(call, Condition::Always)? {
+        return Err(Fault::TOMBSTONE);
+    }
     call.reply.simple("OK");
     Ok(())
 }

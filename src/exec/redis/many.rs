@@ -5,9 +5,9 @@
 //! a new write.
 
 use super::aside::Aside;
-use super::call::Call;
+use super::call::{Call, drop_entry};
 use super::fault::{Done, Fault};
-use crate::backend::{Backend, BackendError, Deadline};
+use crate::backend::{Backend, BackendError, Deadline, SetOutcome};
 use crate::contract::{Condition, Kind};
 use crate::exec::{check_key, check_value};
 use crate::time::Millis;
@@ -35,8 +35,11 @@ pub(super) fn mget(call: &mut Call<'_>) -> Done {
 /// `MSET key value [key value …]`
 pub(super) fn mset(call: &mut Call<'_>) -> Done {
     check_pairs(call, "mset")?;
-    write(call)?;
-    call.reply.simple("OK");
+    if write(call, Condition::Always)? {
+        call.reply.simple("OK");
+    } else {
+        call.reply.null();
+    }
     Ok(())
 }
 
@@ -50,8 +53,8 @@ pub(super) fn msetnx(call: &mut Call<'_>) -> Done {
             return Ok(());
         }
     }
-    write(call)?;
-    call.reply.integer(1);
+    let is_done = write(call, Condition::IfAbsent)?;
+    call.reply.integer(is_done.into());
     Ok(())
 }
 
@@ -69,36 +72,46 @@ fn check_pairs(call: &Call<'_>, command: &str) -> Done {
     Ok(())
 }
 
-fn write(call: &mut Call<'_>) -> Done {
+/// Whether all were written.
+fn write(call: &mut Call<'_>, condition: Condition) -> Result<bool, Fault> {
     let now = call.now;
     let keys = call.args_from(1).step_by(2);
     let values = call.args_from(2).step_by(2);
-    set_all(call.store(), now, keys.zip(values))?;
-    for key in call.args_from(1).step_by(2) {
-        call.changed("set", key);
+    let is_done = set_all(call.store(), now, condition, keys.zip(values))?;
+    if is_done {
+        for key in call.args_from(1).step_by(2) {
+            call.changed("set", key);
+        }
     }
-    Ok(())
+    Ok(is_done)
 }
 
 fn set_all<'a>(
     store: &mut dyn Backend,
     now: Millis,
+    condition: Condition,
     mut pairs: impl ExactSizeIterator<Item = (&'a [u8], &'a [u8])>,
-) -> Result<(), Fault> {
+) -> Result<bool, Fault> {
     let mut replaced = Vec::new();
     while let Some((key, value)) = pairs.next() {
         // After the last one there is nothing to be taken back.
         if pairs.len() > 0 {
             replaced.push((key, store.get(now, key)?.map(Aside::from)));
         }
-        if let Err(error) = store.set(now, key, value, Deadline::Never, Condition::Always) {
+        let mut outcome = store.set(now, key, value, Deadline::Never, condition);
+        if let Ok(SetOutcome::Conflict(Some(_))) = outcome {
+            // None of them was there before: the key is among them twice.
+            outcome = store.set(now, key, value, Deadline::Never, Condition::Always);
+        }
+        if !matches!(outcome, Ok(SetOutcome::Stored(_))) {
             // The failed one is among them if it is not the last, and is as it was.
             let written = replaced.len() - usize::from(pairs.len() > 0);
             take_back(store, now, &replaced[..written])?;
-            return Err(error.into());
+            outcome?;
+            return Ok(false);
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Makes room first: the bound on memory held what was there before.
@@ -108,7 +121,7 @@ fn take_back(
     replaced: &[(&[u8], Option<Aside>)],
 ) -> Result<(), BackendError> {
     for (key, _) in replaced {
-        store.destroy(now, key)?;
+        drop_entry(store, now, key)?;
     }
     // The same key may be there twice, and the first time it had its old value.
     for (key, entry) in replaced.iter().rev() {
@@ -117,7 +130,7 @@ fn take_back(
                 entry.put(store, now, key, Condition::Always)?;
             }
             None => {
-                store.destroy(now, key)?;
+                drop_entry(store, now, key)?;
             }
         }
     }
@@ -131,8 +144,8 @@ mod tests {
 
     const NOW: Millis = Millis::from_unix(5_000);
 
-    fn set(store: &mut dyn Backend, pairs: &[(&[u8], &[u8])]) -> Result<(), Fault> {
-        set_all(store, NOW, pairs.iter().copied())
+    fn set(store: &mut dyn Backend, pairs: &[(&[u8], &[u8])]) -> Result<bool, Fault> {
+        set_all(store, NOW, Condition::Always, pairs.iter().copied())
     }
 
     fn get(store: &mut MemoryBackend, key: &[u8]) -> Option<Vec<u8>> {
@@ -163,7 +176,7 @@ mod tests {
         assert!(set(&mut store, &pairs[..4]).is_err(), "at the end as well");
         assert_eq!(get(&mut store, b"old").unwrap(), b"1");
         assert_eq!(store.length(NOW).unwrap(), 1);
-        assert!(set(&mut store, &pairs[..3]).is_ok());
+        assert!(set(&mut store, &pairs[..3]).unwrap());
         assert_eq!(get(&mut store, b"old").unwrap(), small);
     }
 }

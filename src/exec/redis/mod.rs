@@ -41,6 +41,10 @@
 //! - Bounds of our own, with errors of our own: on what a transaction queues, on watched keys, on
 //!   subscriptions, on names of clients.
 //! - `SET … IFSEQ n` and `GETSEQ` are ours: compare-and-set by the number of the write.
+//! - Where `--tombstones` has a key's prefix, a write of what was removed a moment ago is refused
+//!   unless it says that it creates it (`NX`). `SET`, `SETEX`, `PSETEX`, `MSET` and `HMSET` answer
+//!   nil then, as a `SET` whose condition does not hold, `COPY` 0, and what answers a number or the
+//!   new value (`INCR`, `APPEND`, `HSET`, …), and `RENAME`, the error `TOMBSTONE`.
 //! - `DBSIZE` counts live keys only. Redis counts what has expired until it is removed.
 //! - `KEYS` walks all keys in one go and holds the loop meanwhile, as in Redis; use `SCAN`. Its reply
 //!   and that of `MGET` are bounded ([`Limits::hard_cap`](crate::config::Limits::hard_cap)): beyond

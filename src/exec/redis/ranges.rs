@@ -2,8 +2,7 @@
 
 use std::ops::Range;
 
-use super::aside::put_back;
-use super::call::{Call, string};
+use super::call::{Call, rewrite, string};
 use super::fault::{Done, Fault};
 use crate::config::Limits;
 use crate::contract::Kind;
@@ -35,7 +34,7 @@ pub(super) fn append(call: &mut Call<'_>) -> Done {
         checked_len(0, value.len(), limits)?;
     }
     whole.extend_from_slice(value);
-    put_back(store, now, key, seen, (Kind::Bytes, &whole))?;
+    rewrite(store, now, key, seen, (Kind::Bytes, &whole))?;
     call.changed("append", key);
     answer_len(call, whole.len());
     Ok(())
@@ -91,7 +90,7 @@ pub(super) fn setrange(call: &mut Call<'_>) -> Done {
     whole.extend_from_slice(old);
     whole.resize(old.len().max(end), 0);
     whole[offset..end].copy_from_slice(value);
-    put_back(store, now, key, seen, (Kind::Bytes, &whole))?;
+    rewrite(store, now, key, seen, (Kind::Bytes, &whole))?;
     call.changed("setrange", key);
     answer_len(call, whole.len());
     Ok(())

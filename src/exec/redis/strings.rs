@@ -118,8 +118,12 @@ pub(super) fn psetex(call: &mut Call<'_>) -> Done {
 
 fn set_for(call: &mut Call<'_>, unit: Unit, command: &str) -> Done {
     let at = unit.positive(call.now, call.integer(2)?, command)?;
-    store(call, call.arg(3), Deadline::At(at), Condition::Always)?;
-    call.reply.simple("OK");
+    // Redis always answers OK, and clients take nil as they do that of a SET.
+    if store(call, call.arg(3), Deadline::At(at), Condition::Always)? {
+        call.reply.simple("OK");
+    } else {
+        call.reply.null();
+    }
     Ok(())
 }
 
