@@ -2,6 +2,8 @@
 //! its successor is lost; everything else is told.
 
 use std::fmt::Write as _;
+use std::net::{Ipv4Addr, TcpStream};
+use std::path::Path;
 
 use memstore_cluster::backend::{Backend, Cursor, Deadline, RedisBackend, Walk};
 use memstore_cluster::contract::Condition;
@@ -158,6 +160,27 @@ fn slots_that_move_are_followed() {
     assert_eq!(store.length(SystemClock::new().now()).unwrap(), 100);
 }
 
+/// A sentinel of the server on this port, and the port of its own; `None` if that was taken.
+fn sentinel(folder: &Path, port: &str) -> Option<(u16, Running)> {
+    let own = free_port();
+    let path = folder.join(format!("{own}.conf"));
+    let config = format!(
+        "port {own}\nbind 127.0.0.1\nsentinel monitor mine 127.0.0.1 {port} 2\n\
+         sentinel down-after-milliseconds mine 1000\nsentinel failover-timeout mine 3000\n"
+    );
+    std::fs::write(&path, config).expect("the folder is ours");
+    let mut command = clean("redis-server");
+    command.arg(&path).arg("--sentinel").current_dir(folder);
+    let mut running = Running::start(&mut command);
+    let is_there = eventually("the sentinel listens, or has ended", || {
+        if TcpStream::connect((Ipv4Addr::LOCALHOST, own)).is_ok() {
+            return Some(true);
+        }
+        running.try_wait().map(|_| false)
+    });
+    is_there.then_some((own, running))
+}
+
 #[test]
 fn what_sentinels_watch_is_found_again_when_a_replica_takes_over() {
     if !has_redis() {
@@ -171,22 +194,13 @@ fn what_sentinels_watch_is_found_again_when_a_replica_takes_over() {
         role.contains("master_link_status:up").then_some(())
     });
     let folder = folder();
-    let mut sentinels = Vec::new();
-    for number in 0..3 {
-        let own = free_port();
-        let path = folder.path().join(format!("{number}.conf"));
-        let config = format!(
-            "port {own}\nbind 127.0.0.1\nsentinel monitor mine 127.0.0.1 {port} 2\n\
-             sentinel down-after-milliseconds mine 300\nsentinel failover-timeout mine 2000\n"
-        );
-        std::fs::write(&path, config).unwrap();
-        let mut command = clean("redis-server");
-        command
-            .arg(&path)
-            .arg("--sentinel")
-            .current_dir(folder.path());
-        sentinels.push((own, Running::start(&mut command)));
-    }
+    let sentinels: Vec<(u16, Running)> = (0..3)
+        .map(|_| {
+            eventually("a sentinel with a free port", || {
+                sentinel(folder.path(), &port)
+            })
+        })
+        .collect();
     let ask = |port: u16, args: &[&str]| {
         let output = clean("redis-cli")
             .args(["-p", &port.to_string()])
