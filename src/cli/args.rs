@@ -19,6 +19,7 @@ use crate::config::{Invalid, duration};
 use crate::contract::{Condition, Expiry, Seq};
 use crate::snapshot::Format;
 
+use super::copy::Copy;
 use super::help;
 
 /// The variable that names the configuration file.
@@ -46,6 +47,8 @@ pub(crate) enum Action {
     Dump(Format, Option<PathBuf>),
     /// Write the entries of such a file, or of standard input, to a master's store.
     Load(Option<PathBuf>, Condition),
+    /// Copy the entries of a store to another.
+    Copy(Copy),
     /// Look at the configuration.
     Config(What),
     /// Write a completion script.
@@ -165,6 +168,17 @@ enum Verb {
         if_absent: bool,
         /// The file; without it, or as -, standard input
         file: Option<PathBuf>,
+    },
+    /// Copy all entries of a store to another of any kind, with their deadlines
+    #[command(long_about = help::COPY)]
+    Copy {
+        /// Follow what changes until this is ended, with Ctrl-C or SIGTERM
+        #[arg(long)]
+        live: bool,
+        /// The store to read: master: or a URL as of --store
+        from: String,
+        /// The store to write: master: or a URL as of --store
+        to: String,
     },
     /// Check the configuration, or show it
     #[command(long_about = help::CONFIG)]
@@ -374,6 +388,10 @@ impl Verb {
                     Condition::Always
                 };
                 return Action::Load(named(file), condition);
+            }
+            Self::Copy { live, from, to } => {
+                let is_live = live;
+                return Action::Copy(Copy { from, to, is_live });
             }
             Self::Completions { shell } => return Action::Completions(shell),
             Self::Man { directory } => return Action::Man(directory),

@@ -40,6 +40,18 @@ Entries that are there already are replaced, and those that are not in the dump 
 the dump is damaged, with code 65, and where the store is full; what was loaded before stays, and \
 loading again does no harm.";
 
+/// What `copy` does.
+pub(super) const COPY: &str = "\
+Copy all entries of a store to another of any kind, with their deadlines.
+
+A store is named by its URL, as of --store, and opened here; the one in the memory of a running \
+master is master: (the master of --sock or --name) or master:SOCKET. What the second store has \
+alike is not written again, so a copy that was stopped is taken up by running it again; what else \
+it has, it keeps. At the end both are read again and compared, with a checksum; the code is 1 where \
+they differ. With --live what is written and removed meanwhile is copied too, about once a second, \
+until this is ended by Ctrl-C or SIGTERM, when a last pass is made. Of a master's store strings of \
+database 0 are copied; hashes and other databases are not.";
+
 /// What `config` does.
 pub(super) const CONFIG: &str = "\
 Check the configuration, or show it.

@@ -6,6 +6,7 @@
 
 mod args;
 mod commands;
+mod copy;
 mod exit;
 mod help;
 mod load;
@@ -74,6 +75,7 @@ fn dispatch(
             file.as_deref(),
             *condition,
         ),
+        Action::Copy(copy) => copy.run(&begin(load(Purpose::Client)?)),
         Action::Config(what) => show::run(*what, &load(Purpose::Show)?),
         Action::Completions(shell) => manual::completions(*shell),
         Action::Man(directory) => manual::pages(directory.as_deref()),

@@ -1,0 +1,133 @@
+//! `copy` between stores of different kinds, by the real binary.
+
+#![cfg(all(feature = "cli", feature = "redis"))]
+#![allow(clippy::unwrap_used, reason = "helpers may panic as the tests do")]
+
+mod common;
+#[path = "redis_store/servers.rs"]
+#[allow(dead_code, unreachable_pub, reason = "each test program uses its part")]
+mod servers;
+
+use std::path::Path;
+use std::process::Output;
+use std::time::Duration;
+
+use common::redis::Master;
+use common::{Running, connect, eventually, memstore};
+use memstore_cluster::SetOptions;
+use nix::sys::signal::Signal;
+use servers::Server;
+
+/// The other end, which may be a master's socket.
+fn copy(from: &str, to: &str) -> Output {
+    memstore(["copy", from, to]).output().unwrap()
+}
+
+fn master(sock: &Path) -> String {
+    format!("master:{}", sock.display())
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+#[test]
+fn a_store_moves_to_redis_and_back_with_its_deadlines() {
+    let Some(server) = Server::start(&[]) else {
+        return;
+    };
+    let first = Master::start(&[]);
+    let store = connect(&first.sock());
+    for number in 0..2_000 {
+        let ttl = Duration::from_secs(1_000 + number);
+        let options = SetOptions::new().ttl(ttl);
+        store
+            .set_with(format!("sess:{number}"), vec![b'v'; 100], options)
+            .unwrap();
+    }
+    store.set("for ever", [0, 159, 146, 150]).unwrap();
+    let output = copy(&master(&first.sock()), &server.url());
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(said(&output).contains("2001 written"), "{}", said(&output));
+    assert!(
+        said(&output).contains("verified: 2001 entries"),
+        "{}",
+        said(&output)
+    );
+    assert_eq!(server.cli(&["DBSIZE"]), "2001");
+    let ttl: u64 = server.cli(&["TTL", "sess:500"]).parse().unwrap();
+    assert!((1_400..=1_500).contains(&ttl), "{ttl}");
+
+    // Once more only what is different is written.
+    server.cli(&["DEL", "sess:7"]);
+    server.cli(&["SET", "sess:8", "changed", "KEEPTTL"]);
+    server.cli(&["PERSIST", "sess:9"]);
+    server.cli(&["SET", "another", "stays"]);
+    let output = copy(&master(&first.sock()), &server.url());
+    assert!(said(&output).contains("3 written"), "{}", said(&output));
+    assert!(said(&output).contains("1 others"), "{}", said(&output));
+
+    let second = Master::start(&[]);
+    let output = copy(&server.url(), &master(&second.sock()));
+    assert!(output.status.success(), "{}", said(&output));
+    let moved = connect(&second.sock());
+    assert_eq!(moved.length().unwrap(), 2_002);
+    assert_eq!(
+        moved.get("for ever").unwrap().unwrap().value,
+        [0, 159, 146, 150]
+    );
+    let ttl = moved.get("sess:500").unwrap().unwrap().ttl.unwrap();
+    assert!((1_400..=1_500).contains(&ttl.as_secs()), "{ttl:?}");
+}
+
+#[test]
+fn a_live_copy_follows_until_it_is_ended() {
+    let Some(server) = Server::start(&[]) else {
+        return;
+    };
+    let first = Master::start(&[]);
+    let store = connect(&first.sock());
+    store.set("a", "1").unwrap();
+    store.set("b", "1").unwrap();
+    let from = master(&first.sock());
+    let url = server.url();
+    let mut live = Running::start(&mut memstore(["copy", "--live", &from, &url]));
+    live.stderr().until_contains("in step");
+    store.set("a", "2").unwrap();
+    store.destroy("b").unwrap();
+    server.cli(&["SET", "theirs", "1"]);
+    eventually("the copy follows", || {
+        let is_there = server.cli(&["GET", "a"]) == "2" && server.cli(&["EXISTS", "b"]) == "0";
+        is_there.then_some(())
+    });
+    store.set("c", "the last").unwrap();
+    live.signal(Signal::SIGTERM);
+    let ended = live.finish();
+    assert!(ended.status.success(), "{:?}", ended.stderr);
+    let said = ended.stderr.join("\n");
+    assert!(said.contains("verified: 2 entries"), "{said}");
+    assert_eq!(
+        server.cli(&["MGET", "a", "b", "c", "theirs"]),
+        "2\n\nthe last\n1"
+    );
+}
+
+#[test]
+fn what_cannot_be_copied_is_told() {
+    for (from, to, code, part) in [
+        ("memory:", "master:/none", 2, "in a master"),
+        ("master:/none", "memory:/none/x", 69, "/none"),
+        (
+            "redis://127.0.0.1:1",
+            "master:/none",
+            1,
+            "redis at 127.0.0.1:1",
+        ),
+        ("colour:x", "memory:x", 78, "colour"),
+        ("master:/a", "master:/a", 2, "the same"),
+    ] {
+        let output = copy(from, to);
+        assert_eq!(output.status.code(), Some(code), "{from} {}", said(&output));
+        assert!(said(&output).contains(part), "{from} {}", said(&output));
+    }
+}
