@@ -22,6 +22,9 @@ mod memory;
 #[allow(dead_code, reason = "the program uses the rest")]
 #[path = "../scripts/drivers/pauses/main.rs"]
 mod pauses;
+#[allow(dead_code, reason = "the program uses the rest")]
+#[path = "../scripts/drivers/peers/main.rs"]
+mod peers;
 
 use memory::churn::{Deed, MAX_SIZE, MIN_SIZE, Sessions};
 use pauses::common::connection::Connection;
@@ -132,6 +135,36 @@ fn the_pauses_driver_measures_redis() {
     if is_installed("redis-server") {
         let missing = measure_pauses_of(pauses::common::server::Kind::Redis, 1);
         assert!(missing.is_empty(), "{missing:?}");
+    }
+}
+
+/// The peers driver with one server in both dialects.
+fn measure_peers_of(kind: peers::common::server::Kind, dialect: peers::common::dialect::Dialect) {
+    let options = peers::options::Options {
+        time: Duration::from_millis(200),
+        rounds: 1,
+        peers: peers::common::args::Peers::any(&[kind]),
+        dialect,
+        ..peers::options::Options::default()
+    };
+    let mut report = Vec::new();
+    peers::run(&options, &mut report).expect("it can be measured");
+    let rows = rows(&report);
+    let cells = 3 * 4 * 2;
+    assert_eq!(
+        rows.len(),
+        2 * 3 * cells,
+        "{}",
+        String::from_utf8_lossy(&report)
+    );
+    assert!(rows.iter().all(|row| is_filled(&row[1])), "{rows:?}");
+}
+
+#[test]
+fn the_peers_driver_measures_us_in_both_dialects() {
+    use peers::common::dialect::Dialect;
+    for dialect in [Dialect::Native, Dialect::Resp] {
+        measure_peers_of(peers::common::server::Kind::Ours, dialect);
     }
 }
 

@@ -9,13 +9,15 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Write};
+use std::time::{Duration, Instant};
 
 use common::answers::{Answer, Answers};
+use common::connection::Connection;
 use common::dialect::{Ask, Dialect, words};
 use common::histogram::{BUCKETS, Histogram, bucket, upper_end};
 use common::wire::{Keys, Op, Order};
-use common::{args, keys, memory};
+use common::{args, floor, keys, memory};
 use memstore_cluster::contract::{Expiry, Seq};
 use memstore_cluster::protocol::message::{Entry, ErrorCode, Failure, Page, Set};
 use memstore_cluster::protocol::{Reply, Request, codec, frame};
@@ -126,6 +128,42 @@ fn the_value_is_where_it_is_said_to_be() {
         assert_eq!(replies.len(), 2 * exchange.reply_len());
         let value = exchange.value_in(&replies[..exchange.reply_len()]);
         assert!(value.starts_with(VALUE), "{dialect:?}");
+    }
+}
+
+#[test]
+fn the_floor_answers_what_the_dialect_would_however_a_request_arrives() {
+    let dir = tempfile::tempdir().unwrap();
+    let sock = dir.path().join("floor.sock");
+    std::thread::spawn({
+        let sock = sock.clone();
+        move || floor::serve(&sock)
+    });
+    let value = keys::value(1 << 10);
+    for dialect in [Dialect::Native, Dialect::Resp] {
+        for piece in [1, 3, 50, 1_500] {
+            let deadline = Instant::now() + Duration::from_secs(20);
+            let mut stream = loop {
+                match Connection::open(&sock, dialect) {
+                    Ok(connection) => break connection.into_stream(),
+                    Err(error) => assert!(Instant::now() < deadline, "{error}"),
+                }
+            };
+            for op in [Op::Set, Op::Get] {
+                let exchange = dialect.exchange(op, &value);
+                let (mut keys, mut id) = (Keys::new(Order::Sequential(0)), 0);
+                let mut batch = exchange.batch(2);
+                for part in batch.fill(&mut keys, &mut id).chunks(piece) {
+                    stream.write_all(part).unwrap();
+                }
+                let mut reply = vec![0; 2 * exchange.reply_len()];
+                stream.read_exact(&mut reply).unwrap();
+                assert_eq!(exchange.replies().take(&reply), Ok(2), "{dialect:?} {op:?}");
+                if op == Op::Get {
+                    assert!(exchange.value_in(&reply).starts_with(&value));
+                }
+            }
+        }
     }
 }
 

@@ -207,6 +207,29 @@ fn requests_are_counted_by_command() {
 }
 
 #[test]
+fn one_client_too_many_is_told_as_redis_tells_it_whether_or_not_it_speaks() {
+    let master = Master::start(&["--max-clients", "1"]);
+    let mut inside = master.connect();
+    inside.ask("PING", "+PONG\r\n");
+    let full = "-ERR max number of clients reached\r\n";
+    let mut silent = master.connect();
+    for _ in 0..40 {
+        let mut outside = master.connect();
+        outside.ask("PING", full);
+        assert_eq!(outside.until_closed(), 0);
+    }
+    silent.expect(full);
+    assert_eq!(silent.until_closed(), 0);
+    inside.ask("PING", "+PONG\r\n");
+    drop(inside);
+    common::eventually("there is room", || {
+        let mut other = master.connect();
+        other.send("PING\r\n");
+        (other.line() == "+PONG").then_some(())
+    });
+}
+
+#[test]
 fn replies_are_dropped_where_a_client_wants_none() {
     let master = Master::start(&[]);
     let mut wire = master.connect();

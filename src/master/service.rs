@@ -11,6 +11,7 @@ use crate::config::Limits;
 use crate::exec::{Conversation, Host, Next, Origin, redis};
 use crate::net::{AllowedUids, CloseReason, ConnectionId, Handler, Peer, Refusal, Taken, Verdict};
 use crate::protocol::auth::{Bytes32, Secret};
+use crate::protocol::resp::{Protocol, Writer};
 use crate::protocol::{Dialect, ErrorCode, frame};
 use crate::supervisor::event::WorkerId;
 use crate::time::Millis;
@@ -192,12 +193,19 @@ impl Handler for Turn<'_> {
         })
     }
 
-    fn refused(&mut self, why: Refusal, out: &mut Vec<u8>) {
-        let code = match why {
-            Refusal::Full => ErrorCode::Busy,
-            Refusal::Stranger { .. } => ErrorCode::AuthFailed,
-        };
-        Conversation::refused(code, &why.to_string(), out);
+    /// Who says nothing is taken for a client of Redis: one of the other dialect speaks at once.
+    fn refused(&mut self, why: Refusal, said: &[u8], out: &mut Vec<u8>) {
+        if said.first().copied().map(Dialect::of) == Some(Dialect::Native) {
+            let code = match why {
+                Refusal::Full => ErrorCode::Busy,
+                Refusal::Stranger { .. } => ErrorCode::AuthFailed,
+            };
+            return Conversation::refused(code, &why.to_string(), out);
+        }
+        Writer::new(out, Protocol::Resp2).error(&match why {
+            Refusal::Full => "ERR max number of clients reached".to_owned(),
+            Refusal::Stranger { .. } => format!("DENIED {why}"),
+        });
     }
 
     fn request(

@@ -13,13 +13,15 @@ pub(crate) trait Handler {
     type Session;
 
     /// Whether a peer that came through a listener is let in. Asked before a byte of it is read.
+    /// Of one that is not, no request is ever run.
     /// Until it has [introduced](Verdict::Introduced) itself the handshake's deadline stands. A
     /// session that is dropped without [`closed`](Self::closed) never came to be a connection's:
     /// the system refused to watch it.
     fn accepted(&mut self, peer: Peer) -> Result<Self::Session, Refusal>;
 
-    /// Appends what a refused peer is told. It is sent as far as the socket takes it at once.
-    fn refused(&mut self, _why: Refusal, _out: &mut Vec<u8>) {}
+    /// Appends what a refused peer is told, who has said this so far, perhaps nothing. It is sent as
+    /// far as the socket takes it at once.
+    fn refused(&mut self, _why: Refusal, _said: &[u8], _out: &mut Vec<u8>) {}
 
     /// Does what the request at the front of `bytes` asks and appends the reply to `out`, where
     /// other replies may stand already. `bytes` is never empty. As long as the request is not

@@ -25,7 +25,7 @@ const NEWBORN: &str = "s";
 /// The mode of the socket: connecting takes the permission to write.
 const PRIVATE: u32 = 0o600;
 /// Where some other users may connect. Permissions cannot name them, so the kernel lets everybody
-/// come and the master sends those away who are not named, before it reads a byte of them.
+/// come and the master sends those away who are not named, without running anything of them.
 const OPEN: u32 = 0o666;
 /// Who else than its owner may go through a directory.
 const OTHERS_ENTER: u32 = 0o011;

@@ -27,6 +27,7 @@ mod connection;
 mod counters;
 mod handler;
 mod listener;
+mod lobby;
 mod lock;
 mod peer;
 mod place;

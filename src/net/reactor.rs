@@ -27,6 +27,7 @@ use super::connection::{BYTES_PER_TURN, Connection, REQUESTS_PER_TURN, Turn};
 use super::counters::Counters;
 use super::handler::{CloseReason, Handler};
 use super::listener::PathSocket;
+use super::lobby::Lobby;
 use super::signals::{Signal, SignalSet, Signals};
 use super::slots::Slots;
 use super::throttle::Throttle;
@@ -88,6 +89,8 @@ pub(crate) struct Reactor<T> {
     counters: Counters,
     refusals: Throttle,
     accept_failures: Throttle,
+    /// Peers that are not let in.
+    lobby: Lobby,
 }
 
 /// Makes the loop turn, from any thread.
@@ -127,6 +130,7 @@ impl<T> Reactor<T> {
             counters: Counters::default(),
             refusals: Throttle::default(),
             accept_failures: Throttle::default(),
+            lobby: Lobby::default(),
         })
     }
 
@@ -206,10 +210,13 @@ impl<T> Reactor<T> {
         self.kill(id, CloseReason::Asked);
     }
 
-    /// When the next connection is to be closed for its deadline, if no [`turn`](Self::turn)
-    /// changes that.
+    /// When the next connection is to be closed for its deadline, or a peer to be sent away, if no
+    /// [`turn`](Self::turn) changes that.
     pub(crate) fn next_deadline(&self) -> Option<Millis> {
-        self.deadlines.next()
+        [self.deadlines.next(), self.lobby.next()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Waits for something to happen, at the longest until this time; not at all while there is
@@ -248,6 +255,7 @@ impl<T> Reactor<T> {
         !self.ready.is_empty()
             || !self.dirty.is_empty()
             || !self.dead.is_empty()
+            || self.lobby.has_ready()
             || self.acceptors.iter().any(accepting)
     }
 
@@ -258,6 +266,7 @@ impl<T> Reactor<T> {
                 Source::Waker => {}
                 Source::Signals => self.signalled = true,
                 Source::Alarm => self.alarm.rang(),
+                Source::Lobby(place) => self.lobby.ready(place),
                 Source::Listener(number) => {
                     let number = usize::try_from(number).unwrap_or(usize::MAX);
                     if let Some(acceptor) = self.acceptors.get_mut(number) {
@@ -288,6 +297,7 @@ impl<T> Reactor<T> {
     /// whose deadline has passed.
     pub(crate) fn turn<H: Handler<Session = T>>(&mut self, now: Millis, handler: &mut H) {
         self.accept(now, handler);
+        self.empty_lobby(now, handler);
         for _ in 0..self.ready.len() {
             let Some(id) = self.ready.pop_front() else {
                 break;

@@ -13,7 +13,8 @@ use crate::protocol::frame;
 #[derive(Default)]
 pub(super) struct Echo {
     pub(super) closed: Vec<(ConnectionId, CloseReason)>,
-    pub(super) refused: Vec<Refusal>,
+    /// Whoever was refused, and the first byte of what it had said.
+    pub(super) refused: Vec<(Refusal, Option<u8>)>,
     pub(super) turn_away: Option<Refusal>,
 }
 
@@ -39,8 +40,8 @@ impl Handler for Echo {
         self.turn_away.map_or(Ok(0), Err)
     }
 
-    fn refused(&mut self, why: Refusal, out: &mut Vec<u8>) {
-        self.refused.push(why);
+    fn refused(&mut self, why: Refusal, said: &[u8], out: &mut Vec<u8>) {
+        self.refused.push((why, said.first().copied()));
         frame::write(out, REFUSED, 0, |_| ());
     }
 

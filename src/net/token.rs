@@ -8,6 +8,8 @@ use std::fmt;
 
 use mio::Token;
 
+use super::lobby::PLACES;
+
 /// How the bits of a word are shared. The generation has the bits that the index leaves.
 #[derive(Clone, Copy)]
 struct Layout {
@@ -104,19 +106,23 @@ pub(super) enum Source {
     Signals,
     /// The timer.
     Alarm,
+    /// The peer that is refused, in this place.
+    Lobby(u32),
     /// The listener with this number.
     Listener(u32),
     Connection(ConnectionId),
 }
 
 impl Source {
-    const FIRST_LISTENER: u32 = 3;
+    const LOBBY: u32 = 3;
+    const FIRST_LISTENER: u32 = Self::LOBBY + PLACES;
 
     pub(super) fn token(self) -> Token {
         let (generation, index) = match self {
             Self::Waker => (0, 0),
             Self::Signals => (0, 1),
             Self::Alarm => (0, 2),
+            Self::Lobby(place) => (0, Self::LOBBY + place),
             Self::Listener(number) => (0, Self::FIRST_LISTENER + number),
             Self::Connection(id) => (id.generation, id.index),
         };
@@ -129,6 +135,7 @@ impl Source {
             (0, 0) => Self::Waker,
             (0, 1) => Self::Signals,
             (0, 2) => Self::Alarm,
+            (0, index) if index < Self::FIRST_LISTENER => Self::Lobby(index - Self::LOBBY),
             (0, index) => Self::Listener(index - Self::FIRST_LISTENER),
             (generation, index) => Self::Connection(ConnectionId { generation, index }),
         }
@@ -147,6 +154,8 @@ mod tests {
             Source::Waker,
             Source::Signals,
             Source::Alarm,
+            Source::Lobby(0),
+            Source::Lobby(PLACES - 1),
             Source::Listener(0),
             Source::Listener(3),
             Source::Connection(id),

@@ -128,6 +128,156 @@ pub const CASES: &[(&str, &str)] = &[
         "#,
     ),
     (
+        "a watched key that came and went, or the other way round",
+        r#"
+        WATCH a
+        2> SET a 1
+        2> DEL a
+        MULTI
+        EXEC
+        WATCH a
+        2> DEL a
+        2> GETDEL a
+        2> EXPIRE a 100
+        2> SET a 1 XX
+        MULTI
+        EXEC
+        WATCH a b
+        2> SET a 1 EX 100
+        @lapse a
+        MULTI
+        EXEC
+        WATCH a
+        2> SET b 1
+        2> RENAME b a
+        2> RENAME a b
+        MULTI
+        EXEC
+        WATCH a
+        2> COPY b a
+        2> DEL a
+        MULTI
+        EXEC
+        WATCH a
+        2> HSET a f v
+        2> HDEL a f
+        MULTI
+        EXEC
+        WATCH a
+        2> MSETNX a 1 c 1
+        2> UNLINK a c
+        MULTI
+        EXEC
+        WATCH a
+        SET a 1
+        DEL a
+        MULTI
+        EXEC
+        SET a 1
+        WATCH a
+        2> SET a 2
+        2> SET a 1
+        MULTI
+        EXEC
+        WATCH a
+        2> DEL a
+        2> SET a 1
+        MULTI
+        EXEC
+        DEL a
+        WATCH a
+        UNWATCH
+        2> SET a 1
+        2> DEL a
+        MULTI
+        EXEC
+        WATCH a
+        3> WATCH a
+        3> UNWATCH
+        2> INCR a
+        2> DEL a
+        MULTI
+        EXEC
+        WATCH a
+        4> WATCH a
+        4> MULTI
+        4> EXEC extra
+        2> APPEND a x
+        2> DEL a
+        MULTI
+        EXEC
+        WATCH a
+        5> WATCH a
+        5> QUIT
+        2> SETRANGE a 1 x
+        2> DEL a
+        MULTI
+        EXEC
+        WATCH a
+        2> SETEX a 100 x
+        2> EXPIRE a -1
+        MULTI
+        EXEC
+        "#,
+    ),
+    (
+        "watched keys of databases that are emptied",
+        r#"
+        WATCH a
+        2> FLUSHALL
+        MULTI
+        EXEC
+        WATCH a
+        2> SET a 1
+        2> FLUSHDB
+        MULTI
+        EXEC
+        SET a 1
+        WATCH a
+        2> FLUSHDB
+        2> SET a 1
+        MULTI
+        EXEC
+        WATCH a
+        2> SELECT 1
+        2> SET a 1
+        2> FLUSHDB
+        MULTI
+        EXEC
+        WATCH a b
+        2> SET b 1
+        2> DEL b
+        MULTI
+        EXEC
+        SELECT 1
+        WATCH a
+        SELECT 0
+        2> FLUSHDB
+        MULTI
+        EXEC
+        SELECT 1
+        SET a 1
+        WATCH a
+        SELECT 0
+        2> FLUSHDB
+        MULTI
+        EXEC
+        SELECT 1
+        WATCH a
+        SELECT 2
+        2> SET a 1
+        2> FLUSHALL
+        MULTI
+        EXEC
+        SELECT 2
+        SET a 1
+        WATCH a
+        2> FLUSHALL ASYNC
+        MULTI
+        EXEC
+        "#,
+    ),
+    (
         "a watched key that expired",
         r#"
         SET a 1 EX 100
@@ -196,5 +346,13 @@ pub const CASES: &[(&str, &str)] = &[
     ),
 ];
 
-/// Watching is left to the cases: a key that came and went is as it was, for us.
-pub const GRAMMAR: &[&str] = &["MULTI", "MULTI", "EXEC", "EXEC", "DISCARD", "UNWATCH"];
+pub const GRAMMAR: &[&str] = &[
+    "MULTI",
+    "MULTI",
+    "EXEC",
+    "EXEC",
+    "DISCARD",
+    "UNWATCH",
+    "WATCH {any} [{any}]",
+    "WATCH {any}",
+];

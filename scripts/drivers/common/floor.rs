@@ -1,9 +1,10 @@
 //! The floor: a server that does nothing but move the bytes.
 //!
 //! It runs as a process of its own (the driver starts itself again) on a mio loop, as the real
-//! server does. Of a request it looks at the header only; its reply has the size that the real one
-//! would have, with the length of the value that was last written. No key is read, nothing is
+//! server does. Of a request it looks at where its length is and no further; its reply is what the real
+//! one would be, with the length of the value that was last written. No key is read, nothing is
 //! stored: no store behind a socket can be faster, and the distance to it is what a store costs.
+//! It speaks the native dialect and that of Redis, as the first byte of a request says.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::Path;
@@ -20,6 +21,10 @@ use super::{keys, wire};
 
 const LISTENER: Token = Token(usize::MAX);
 const SCRATCH: usize = 64 << 10;
+/// Bytes from the digits of a value's length on in which they end. Every `SET` has so many.
+const MAX_DIGITS: usize = 8;
+/// Room for the longest head.
+const HEAD: usize = 128;
 
 /// Serves until it is killed.
 ///
@@ -69,7 +74,7 @@ fn accept(listener: &UnixListener, poll: &Poll, peers: &mut Vec<Option<Peer>>) -
             .register(&mut stream, Token(index), Interest::READABLE)?;
         peers[index] = Some(Peer {
             stream,
-            header: [0; HEADER_LEN],
+            head: [0; HEAD],
             have: 0,
             skip: 0,
             output: Vec::new(),
@@ -81,10 +86,10 @@ fn accept(listener: &UnixListener, poll: &Poll, peers: &mut Vec<Option<Peer>>) -
 
 struct Peer {
     stream: UnixStream,
-    header: [u8; HEADER_LEN],
-    /// Bytes of the header that are there.
+    head: [u8; HEAD],
+    /// Bytes of the head that are there.
     have: usize,
-    /// Bytes of the body that are still to come.
+    /// Bytes of the request that are still to come.
     skip: usize,
     output: Vec<u8>,
     sent: usize,
@@ -123,24 +128,22 @@ impl Peer {
 
     fn count(&mut self, mut chunk: &[u8], answers: &mut Answers) {
         while !chunk.is_empty() {
-            if self.have < HEADER_LEN {
-                let part = chunk.len().min(HEADER_LEN - self.have);
-                self.header[self.have..self.have + part].copy_from_slice(&chunk[..part]);
+            if self.skip == 0 {
+                let missing = answers.needs(&self.head[..self.have]) - self.have;
+                let part = chunk.len().min(missing);
+                self.head[self.have..self.have + part].copy_from_slice(&chunk[..part]);
                 self.have += part;
                 chunk = &chunk[part..];
-                if self.have < HEADER_LEN {
-                    return;
+                if answers.needs(&self.head[..self.have]) > self.have {
+                    continue;
                 }
-                let [.., a, b, c, d, _, _, _, _] = self.header;
-                self.skip = u32::from_le_bytes([a, b, c, d]) as usize;
-                answers.append(&self.header, self.skip, &mut self.output);
+                let len = answers.append(&self.head[..self.have], &mut self.output);
+                self.skip = len - self.have;
+                self.have = 0;
             }
             let part = chunk.len().min(self.skip);
             self.skip -= part;
             chunk = &chunk[part..];
-            if self.skip == 0 {
-                self.have = 0;
-            }
         }
     }
 
@@ -183,6 +186,37 @@ impl Peer {
 
 /// Ready replies.
 struct Answers {
+    native: Native,
+    resp: Resp,
+}
+
+impl Answers {
+    fn new() -> Self {
+        Self {
+            native: Native::new(),
+            resp: Resp::new(),
+        }
+    }
+
+    /// How many bytes of a request have to be there, of which these are, to know its length.
+    fn needs(&self, head: &[u8]) -> usize {
+        match head {
+            [frame::MAGIC, ..] => HEADER_LEN,
+            [_, b'5', ..] => self.resp.size_at + MAX_DIGITS,
+            _ => 2,
+        }
+    }
+
+    /// Answers the request that begins so, and says how long it is.
+    fn append(&mut self, head: &[u8], output: &mut Vec<u8>) -> usize {
+        match head {
+            [frame::MAGIC, ..] => self.native.append(head, output),
+            _ => self.resp.append(head, output),
+        }
+    }
+}
+
+struct Native {
     welcome: Vec<u8>,
     stored: Vec<u8>,
     entry: Vec<u8>,
@@ -192,7 +226,7 @@ struct Answers {
     set_overhead: usize,
 }
 
-impl Answers {
+impl Native {
     fn new() -> Self {
         let reply = |reply: &Reply<'_>| {
             let mut bytes = Vec::new();
@@ -210,8 +244,11 @@ impl Answers {
         }
     }
 
-    fn append(&mut self, header: &[u8; HEADER_LEN], body: usize, output: &mut Vec<u8>) {
-        let [_, _, op, _, i0, i1, i2, i3, ..] = header;
+    fn append(&mut self, header: &[u8], output: &mut Vec<u8>) -> usize {
+        let [_, _, op, _, i0, i1, i2, i3, a, b, c, d, ..] = header else {
+            unreachable!("a whole header is needed");
+        };
+        let body = u32::from_le_bytes([*a, *b, *c, *d]) as usize;
         let reply = if *op == Op::Get as u8 {
             &self.entry
         } else if *op == Op::Set as u8 {
@@ -226,7 +263,57 @@ impl Answers {
         let start = output.len();
         output.extend_from_slice(reply);
         output[start + 4..start + 8].copy_from_slice(&[*i0, *i1, *i2, *i3]);
+        HEADER_LEN + body
     }
+}
+
+/// All keys are of one length, so all of a request is in fixed places but for the value.
+struct Resp {
+    get_len: usize,
+    /// Where in a `SET` the digits are that say how long the value is.
+    size_at: usize,
+    /// What a `SET` has besides the value and those digits.
+    set_overhead: usize,
+    value_len: usize,
+    bulk: Vec<u8>,
+}
+
+impl Resp {
+    fn new() -> Self {
+        let len = |op, value: &[u8]| Dialect::Resp.exchange(op, value).batch(1).bytes().len();
+        let get_len = len(wire::Op::Get, b"");
+        Self {
+            get_len,
+            size_at: get_len + b"$".len(),
+            set_overhead: len(wire::Op::Set, b"") - b"0".len(),
+            value_len: 0,
+            bulk: bulk(0),
+        }
+    }
+
+    fn append(&mut self, head: &[u8], output: &mut Vec<u8>) -> usize {
+        let Some(size) = head.get(self.size_at..) else {
+            output.extend_from_slice(&self.bulk);
+            return self.get_len;
+        };
+        let digits = size.iter().take_while(|byte| byte.is_ascii_digit());
+        let (digits, value_len) = digits.fold((0, 0), |(digits, value), digit| {
+            (digits + 1, value * 10 + usize::from(digit - b'0'))
+        });
+        if value_len != self.value_len {
+            self.value_len = value_len;
+            self.bulk = bulk(value_len);
+        }
+        output.extend_from_slice(b"+OK\r\n");
+        self.set_overhead + digits + value_len
+    }
+}
+
+fn bulk(value_len: usize) -> Vec<u8> {
+    let mut bytes = format!("${value_len}\r\n").into_bytes();
+    bytes.extend_from_slice(&keys::value(value_len));
+    bytes.extend_from_slice(b"\r\n");
+    bytes
 }
 
 fn entry(value_len: usize) -> Vec<u8> {

@@ -39,9 +39,10 @@ impl Kind {
         }
     }
 
-    fn dialect(self) -> Dialect {
+    /// What it speaks, where those who can choose speak this.
+    fn dialect(self, chosen: Dialect) -> Dialect {
         match self {
-            Self::Floor | Self::Ours => Dialect::Native,
+            Self::Floor | Self::Ours => chosen,
             Self::Redis => Dialect::Resp,
             Self::Memcached => Dialect::Memcached,
         }
@@ -159,7 +160,7 @@ impl Server {
             })?;
         let mut server = Self {
             kind,
-            dialect: kind.dialect(),
+            dialect: kind.dialect(Dialect::Native),
             sock,
             child,
         };
@@ -169,6 +170,13 @@ impl Server {
             format!("{error}; its last words: {last:?}")
         })?;
         Ok(server)
+    }
+
+    /// The same, asked in this dialect where it knows several.
+    #[must_use]
+    pub(crate) fn speaking(mut self, dialect: Dialect) -> Self {
+        self.dialect = self.kind.dialect(dialect);
+        self
     }
 
     /// Its process id.

@@ -8,8 +8,8 @@
 mod client;
 #[allow(dead_code, reason = "every driver uses a part")]
 #[path = "../common/mod.rs"]
-mod common;
-mod options;
+pub(crate) mod common;
+pub(crate) mod options;
 mod report;
 mod sample;
 
@@ -19,6 +19,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use client::Load;
+use common::dialect::Dialect;
 use common::histogram::Histogram;
 use common::machine::{self, Cpus, Meter};
 use common::server::{self, Kind, Server};
@@ -31,11 +32,11 @@ fn main() -> ExitCode {
     driver::start("peers", options::HELP, Options::parse, run)
 }
 
-fn run(options: &Options, out: &mut dyn Write) -> Result<()> {
+pub(crate) fn run(options: &Options, out: &mut dyn Write) -> Result<()> {
     let ours = driver::our_binary(options.binary.as_deref())?;
     let dir = tempfile::tempdir()?;
     let servers = server::available(&options.peers, |kind| {
-        Server::start(kind, &ours, dir.path())
+        Server::start(kind, &ours, dir.path()).map(|server| server.speaking(options.dialect))
     })?;
     let mut json = options.json.as_ref().map(File::create).transpose()?;
     let mut bench = Bench {
@@ -58,13 +59,18 @@ fn run(options: &Options, out: &mut dyn Write) -> Result<()> {
     }
     writeln!(
         out,
-        "\nRounds per cell and peer: {}, of {} ms each. {} keys, Unix sockets, sets with a TTL.",
+        "\nThe floor and memstore-cluster speak {}. Rounds per cell and peer: {}, of {} ms each. \
+         {} keys, Unix sockets, sets with a TTL.",
+        match options.dialect {
+            Dialect::Resp => "the Redis protocol (RESP2)",
+            _ => "the native dialect",
+        },
         options.rounds,
         slot.as_millis(),
         wire::KEYS,
     )?;
     writeln!(out, "{meanwhile}\n")?;
-    Ok(Report::new(&bench.samples).write(out)?)
+    Ok(Report::new(&bench.samples, options.dialect).write(out)?)
 }
 
 struct Bench<'a> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::client::Shape;
 use super::common::args::{Asked, Peers, list, number, path};
+use super::common::dialect::Dialect;
 use super::common::machine::Placement;
 use super::common::server::Kind;
 use super::common::wire::Op;
@@ -23,6 +24,8 @@ Usage: scripts/bench peers [OPTIONS]
   --rounds N           how often each cell is measured (5)
   --peers LIST         floor,memstore-cluster,redis,memcached; a peer that is named and cannot
                        be measured is an error, otherwise it is left out with a warning
+  --dialect NAME       what the floor and memstore-cluster are asked in: native, or redis, as
+                       `scripts/bench redis` does (native)
   --ops LIST           get,set
   --sizes LIST         bytes of a value (64,1024,16384)
   --shapes LIST        connections, or connections x depth of pipeline (1,1x64,8,64)
@@ -37,6 +40,7 @@ pub(crate) struct Options {
     pub(crate) time: Duration,
     pub(crate) rounds: u32,
     pub(crate) peers: Peers,
+    pub(crate) dialect: Dialect,
     pub(crate) ops: Vec<Op>,
     pub(crate) sizes: Vec<usize>,
     pub(crate) shapes: Vec<Shape>,
@@ -52,6 +56,7 @@ impl Default for Options {
             time: Duration::from_secs(540),
             rounds: 5,
             peers: Peers::any(&Kind::EVERY),
+            dialect: Dialect::Native,
             ops: vec![Op::Get, Op::Set],
             sizes: vec![64, 1 << 10, 16 << 10],
             shapes: vec![shape(1, 1), shape(1, 64), shape(8, 1), shape(64, 1)],
@@ -85,6 +90,7 @@ impl Options {
                 }
                 "--rounds" => options.rounds = number(&option, &value()?)?,
                 "--peers" => options.peers = Peers::named(&option, &value()?, &Kind::EVERY)?,
+                "--dialect" => options.dialect = dialect(&option, &value()?)?,
                 "--ops" => options.ops = list(&option, &value()?, op)?,
                 "--sizes" => options.sizes = list(&option, &value()?, |size| size.parse().ok())?,
                 "--shapes" => options.shapes = list(&option, &value()?, shape)?,
@@ -95,6 +101,14 @@ impl Options {
             }
         }
         Ok(Asked::Run(options))
+    }
+}
+
+fn dialect(option: &str, text: &str) -> Result<Dialect, String> {
+    match text {
+        "native" => Ok(Dialect::Native),
+        "redis" => Ok(Dialect::Resp),
+        _ => Err(format!("{option} takes native or redis, not {text:?}")),
     }
 }
 

@@ -6,6 +6,7 @@
 use std::io::{self, Write};
 
 use super::client::Shape;
+use super::common::dialect::Dialect;
 use super::common::machine::Placement;
 use super::common::server::Kind;
 use super::common::table::{Spread, markdown, three_digits};
@@ -17,52 +18,122 @@ use super::sample::{Cell, Sample};
 struct Figure {
     of: fn(&Sample) -> f64,
     is_gain: bool,
+    name: &'static str,
 }
 
 const OPS: Figure = Figure {
     of: |sample| sample.ops_per_second,
     is_gain: true,
+    name: "throughput",
 };
 const P50: Figure = Figure {
     of: |sample| sample.p50,
     is_gain: false,
+    name: "p50",
 };
 const P99: Figure = Figure {
     of: |sample| sample.p99,
     is_gain: false,
+    name: "p99",
 };
 const P999: Figure = Figure {
     of: |sample| sample.p999,
     is_gain: false,
+    name: "p99.9",
 };
 const CPU: Figure = Figure {
     of: |sample| sample.server_cpu,
     is_gain: false,
+    name: "processor time",
 };
 const FAIRNESS: Figure = Figure {
     of: |sample| sample.fairness,
     is_gain: true,
+    name: "fairness",
 };
 
 /// Below this share of its due a connection is starved, and the percentiles say little.
 const FAIR: f64 = 0.5;
 
-/// What the plan asks of a `get` of 1 KiB by one connection that is pinned: the p50 is at most so
-/// many times the floor's.
-const AIM: f64 = 1.35;
+/// What the plan asks of 1 KiB by clients on the server's own processor.
+struct Aim {
+    op: Op,
+    shape: Shape,
+    figure: Figure,
+    of: Yardstick,
+    /// Where more is better at least so much, otherwise at most.
+    bound: f64,
+}
+
+/// What a figure is measured by.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Yardstick {
+    /// How many times this peer's it is.
+    Times(Kind),
+    /// It itself.
+    Micros,
+}
+
+const ONE: Shape = Shape {
+    connections: 1,
+    depth: 1,
+};
+const DEEP: Shape = Shape {
+    connections: 1,
+    depth: 64,
+};
+const MANY: Shape = Shape {
+    connections: 64,
+    depth: 1,
+};
+
+const fn aim(op: Op, shape: Shape, figure: Figure, of: Yardstick, bound: f64) -> Aim {
+    Aim {
+        op,
+        shape,
+        figure,
+        of,
+        bound,
+    }
+}
+
+const FLOOR: Yardstick = Yardstick::Times(Kind::Floor);
+const REDIS: Yardstick = Yardstick::Times(Kind::Redis);
+
+/// What is asked of the native dialect.
+const NATIVE: &[Aim] = &[aim(Op::Get, ONE, P50, FLOOR, 1.35)];
+
+/// What is asked of the Redis dialect.
+const RESP: &[Aim] = &[
+    aim(Op::Get, ONE, P50, FLOOR, 1.35),
+    aim(Op::Set, ONE, P50, FLOOR, 1.35),
+    aim(Op::Get, ONE, OPS, REDIS, 1.4),
+    aim(Op::Set, ONE, OPS, REDIS, 1.4),
+    aim(Op::Get, DEEP, OPS, REDIS, 1.5),
+    aim(Op::Set, DEEP, OPS, REDIS, 1.5),
+    aim(Op::Get, MANY, OPS, REDIS, 1.5),
+    aim(Op::Set, MANY, OPS, REDIS, 1.5),
+    aim(Op::Get, MANY, CPU, Yardstick::Micros, 3.0),
+];
 
 /// All measurements of a run.
 pub(crate) struct Report<'a> {
     samples: &'a [Sample],
     peers: Vec<Kind>,
+    aims: &'static [Aim],
 }
 
 impl<'a> Report<'a> {
-    pub(crate) fn new(samples: &'a [Sample]) -> Self {
+    /// Of a run in which we were asked in this dialect.
+    pub(crate) fn new(samples: &'a [Sample], dialect: Dialect) -> Self {
         let has = |kind: &Kind| samples.iter().any(|sample| sample.peer == *kind);
         Self {
             samples,
             peers: Kind::EVERY.into_iter().filter(has).collect(),
+            aims: match dialect {
+                Dialect::Resp => RESP,
+                _ => NATIVE,
+            },
         }
     }
 
@@ -135,7 +206,7 @@ impl<'a> Report<'a> {
         writeln!(out, "## What we lose\n")?;
         writeln!(out, "`~`: the rounds overlap, it may be chance.\n")?;
         for placement in [Placement::Pinned, Placement::Unpinned] {
-            for (figure, name) in [(OPS, "throughput"), (P50, "p50"), (CPU, "processor time")] {
+            for figure in [OPS, P50, CPU] {
                 let cells = self.cells(placement);
                 let lost: Vec<_> = cells
                     .iter()
@@ -145,7 +216,8 @@ impl<'a> Report<'a> {
                     .collect();
                 if !cells.is_empty() {
                     let (lost, all) = (lost.join("; "), cells.len());
-                    let name = format!("{placement:?}, {name}, {all} cells").to_lowercase();
+                    let name = format!("{placement:?}, {}, {all} cells", figure.name);
+                    let name = name.to_lowercase();
                     writeln!(
                         out,
                         "- {name}: {}",
@@ -154,30 +226,41 @@ impl<'a> Report<'a> {
                 }
             }
         }
-        let aim = Cell {
-            placement: Placement::Pinned,
-            op: Op::Get,
-            size: 1 << 10,
-            shape: Shape {
-                connections: 1,
-                depth: 1,
-            },
-        };
-        let ours = self.spread(aim, Kind::Ours, P50);
-        if let Some((ours, floor)) = ours.zip(self.spread(aim, Kind::Floor, P50)) {
-            let ratio = ours.median / floor.median;
-            let verdict = if ratio <= AIM {
-                "reached"
-            } else {
-                "**missed**"
-            };
-            writeln!(
-                out,
-                "- {} pinned, p50: {ratio:.2}× the floor; the aim of {AIM}× is {verdict}",
-                label(aim)
-            )?;
+        writeln!(out, "\n## What was aimed at, pinned\n")?;
+        for aim in self.aims {
+            if let Some(reached) = self.reached(aim) {
+                writeln!(out, "- {reached}")?;
+            }
         }
-        Ok(())
+        writeln!(out)
+    }
+
+    /// A line about an aim, if what it is about was measured.
+    fn reached(&self, aim: &Aim) -> Option<String> {
+        let cell = Cell {
+            placement: Placement::Pinned,
+            op: aim.op,
+            size: 1 << 10,
+            shape: aim.shape,
+        };
+        let median = |peer| Some(self.spread(cell, peer, aim.figure)?.median);
+        let ours = median(Kind::Ours)?;
+        let (value, unit) = match aim.of {
+            Yardstick::Times(peer) => (ours / median(peer)?, format!("× {}", peer.name())),
+            Yardstick::Micros => (ours, " µs".to_owned()),
+        };
+        let (is_reached, bound) = if aim.figure.is_gain {
+            (value >= aim.bound, "at least")
+        } else {
+            (value <= aim.bound, "at most")
+        };
+        let verdict = if is_reached { "reached" } else { "**missed**" };
+        Some(format!(
+            "{}, {}: {value:.2}{unit}; {bound} {} is {verdict}",
+            label(cell),
+            aim.figure.name,
+            aim.bound,
+        ))
     }
 
     fn cells(&self, placement: Placement) -> Vec<Cell> {

@@ -8,7 +8,6 @@ use super::client;
 use super::fault::{Done, Fault};
 use super::info::VERSION;
 use super::session::Replies;
-use super::transaction::Transaction;
 use crate::protocol::resp::Protocol;
 use crate::protocol::resp::number::parse_i64;
 
@@ -109,7 +108,7 @@ pub(super) fn reset(call: &mut Call<'_>) -> Done {
     let session = &mut *call.session;
     let (id, own) = (session.id(), &mut session.subscriptions);
     call.shared.channels.clear(id, own);
-    session.transaction = Transaction::default();
+    session.transaction.end(&mut call.shared.watches);
     session.replies = Replies::Sent;
     session.database = 0;
     session.protocol = Protocol::default();

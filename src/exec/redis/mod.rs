@@ -13,6 +13,7 @@
 //! | `fields` | a hash as the bytes of one value |
 //! | `scripts` | scripts that are known, and what they do |
 //! | `channels` | who is subscribed to what |
+//! | `watches` | keys that are watched and were not there |
 //! | `strings`, `connection`, … | the commands, a group each |
 //!
 //! Called by the master with the bytes that arrived. Both dialects share one keyspace: what is a
@@ -25,7 +26,8 @@
 //! - A message that a client publishes to itself, and what it is told of its own changes, comes
 //!   before the reply to the request, also where that is an `EXEC`, whose array Redis 7.0 breaks
 //!   up with it.
-//! - A watched key that was not there, came and went is as it was: the transaction is done.
+//! - What handles in the master's own process write is not seen by `WATCH` where a key was not there,
+//!   came and went.
 //! - `CLIENT KILL` leaves the channels of workers alone unless it names one by `ID` or `ADDR` (as
 //!   `worker-2:0`): a worker cannot open its channel again. `CLIENT LIST` has those only who speak
 //!   this dialect, and no sizes of buffers.
@@ -100,6 +102,7 @@ mod table;
 mod transaction;
 mod ttl;
 mod walk;
+mod watches;
 
 pub(crate) use profile::Message;
 pub use session::{Host, Session, Taken};

@@ -90,6 +90,7 @@ impl Session {
     pub fn leave(mut self, shared: &mut Shared) {
         let id = self.id();
         shared.channels.clear(id, &mut self.subscriptions);
+        self.transaction.end(&mut shared.watches);
         shared.leave(id);
     }
 
@@ -182,10 +183,7 @@ impl Session {
                 command.name
             }
             Err(missing) => {
-                if let Missing::Rejected(found, _) = &missing {
-                    host.shared.statistics.of(*found).rejected += 1;
-                }
-                self.refuse(&request, missing, out);
+                self.refuse(host, &request, missing, out);
                 "NULL"
             }
         };
@@ -240,7 +238,16 @@ impl Session {
     }
 
     /// Says why a request is not run, which also ends a transaction.
-    fn refuse(&mut self, request: &Request<'_>, missing: Missing, out: &mut Vec<u8>) {
+    fn refuse(
+        &mut self,
+        host: &mut Host<'_>,
+        request: &Request<'_>,
+        missing: Missing,
+        out: &mut Vec<u8>,
+    ) {
+        if let Missing::Rejected(found, _) = &missing {
+            host.shared.statistics.of(*found).rejected += 1;
+        }
         let mut writer = Writer::new(out, self.protocol);
         let is_exec = request[0].eq_ignore_ascii_case(b"exec");
         match missing {
@@ -252,7 +259,7 @@ impl Session {
             Missing::Sub(fault) | Missing::Rejected(_, fault) => writer.error_parts(&[&fault.0]),
         }
         if is_exec {
-            self.transaction = Transaction::default();
+            self.transaction.end(&mut host.shared.watches);
         } else {
             self.transaction.refuse();
         }

@@ -8,6 +8,7 @@ use super::channels::{Channels, Scope};
 use super::profile::{Message, Profile};
 use super::scripts::Scripts;
 use super::statistics::Statistics;
+use super::watches::Watches;
 use crate::backend::Backend;
 use crate::config::{KeyspaceEvents, Limits};
 use crate::contract::Gone;
@@ -34,6 +35,7 @@ pub struct Shared {
     pub(super) events: KeyspaceEvents,
     pub(super) channels: Channels,
     pub(super) scripts: Scripts,
+    pub(super) watches: Watches,
     pub(super) statistics: Statistics,
     /// Connections there were, for `INFO`.
     pub(super) received: u64,
@@ -56,6 +58,7 @@ impl Shared {
             events,
             channels: Channels::new(limits.hard_cap()),
             scripts: Scripts::default(),
+            watches: Watches::default(),
             statistics: Statistics::default(),
             received: 0,
             last_client: 0,
@@ -121,6 +124,7 @@ impl Shared {
         event: &'static str,
         key: &[u8],
     ) {
+        self.watches.changed(database, key);
         if self.tells() {
             self.tell_gone(backend);
             self.tell(database, event, key);

@@ -194,3 +194,27 @@ fn the_keys_that_expire_are_counted() {
         Some("# Keyspace")
     );
 }
+
+#[test]
+fn what_is_no_longer_watched_takes_no_memory() {
+    let mut world = world();
+    for end in [
+        &["UNWATCH"][..],
+        &["RESET"],
+        &["MULTI", "DISCARD"],
+        &["MULTI", "EXEC"],
+        &["MULTI", "EXEC now"],
+        &["MULTI", "NOSUCH", "EXEC"],
+        &["SET k v", "DEL k", "UNWATCH"],
+    ] {
+        world.ask("WATCH k l k");
+        assert!(!world.shared.watches.is_empty());
+        for line in end {
+            world.ask(line);
+        }
+        assert!(world.shared.watches.is_empty(), "{end:?}");
+    }
+    world.ask("WATCH k");
+    world.session.leave(&mut world.shared);
+    assert!(world.shared.watches.is_empty());
+}

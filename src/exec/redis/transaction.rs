@@ -1,9 +1,9 @@
 //! Transactions: what is queued between `MULTI` and `EXEC`, and the keys that are watched.
 //!
 //! Requests are kept as the bytes they came in and parsed again. A watched key is compared, when
-//! the transaction is to be done, with what it was when it was watched: the version, the deadline,
-//! or that it was not there. So a change from wherever counts, and so does expiry. A key that came
-//! and went in between is as it was.
+//! the transaction is to be done, with what it was when it was watched: the version and the deadline.
+//! So a change from wherever counts, and so does expiry. That a key that was not there came and went
+//! is known from `watches`.
 
 use std::collections::HashMap;
 
@@ -11,6 +11,9 @@ use super::call::{Call, database};
 use super::fault::{Done, Fault};
 use super::lookup::lookup;
 use super::session::bounds;
+use super::shared::Shared;
+use super::watches::Watches;
+use crate::backend::Backend;
 use crate::config::Limits;
 use crate::contract::Seq;
 use crate::protocol::resp::{Args, Parser, Progress, Trust};
@@ -23,14 +26,19 @@ const MAX_WATCHED: usize = 1 << 20;
 /// What a watched key takes besides its bytes, about.
 const OVERHEAD: usize = 96;
 
-/// What a key was when it was looked at; `None` not there.
-type Version = Option<(Seq, Option<Millis>)>;
+/// What a key was when it was watched.
+#[derive(Debug, Clone, Copy)]
+enum Was {
+    There(Seq, Option<Millis>),
+    /// Not there, after so many changes.
+    Absent(u64),
+}
 
 /// The transaction of one connection, if it is in one, and what it watches.
 #[derive(Debug, Default)]
 pub(super) struct Transaction {
     queue: Option<Queue>,
-    watched: HashMap<(u8, Box<[u8]>), Version>,
+    watched: HashMap<(u8, Box<[u8]>), Was>,
     watched_bytes: usize,
 }
 
@@ -73,9 +81,42 @@ impl Transaction {
         }
     }
 
-    fn unwatch(&mut self) {
-        self.watched = HashMap::new();
+    fn unwatch(&mut self, watches: &mut Watches) {
+        for ((database, key), was) in std::mem::take(&mut self.watched) {
+            if let Was::Absent(_) = was {
+                watches.end(database, &key);
+            }
+        }
         self.watched_bytes = 0;
+    }
+
+    /// Nothing is queued and watched any more.
+    pub(super) fn end(&mut self, watches: &mut Watches) {
+        self.unwatch(watches);
+        self.queue = None;
+    }
+
+    /// Whether a watched key is no longer what it was.
+    fn has_changed(
+        &self,
+        backend: &mut dyn Backend,
+        shared: &Shared,
+        now: Millis,
+    ) -> Result<bool, Fault> {
+        for ((number, key), was) in &self.watched {
+            let entry = database(backend, *number).get(now, key)?;
+            let is_same = match (was, entry) {
+                (Was::There(seq, deadline), Some(entry)) => {
+                    (entry.seq, entry.deadline) == (*seq, *deadline)
+                }
+                (Was::Absent(changes), None) => shared.watches.changes(*number, key) == *changes,
+                _ => false,
+            };
+            if !is_same {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 
@@ -95,7 +136,7 @@ pub(super) fn discard(call: &mut Call<'_>) -> Done {
     if call.session.transaction.queue.is_none() {
         return Err(Fault::of("ERR DISCARD without MULTI"));
     }
-    call.session.transaction = Transaction::default();
+    call.session.transaction.end(&mut call.shared.watches);
     call.reply.simple("OK");
     Ok(())
 }
@@ -111,13 +152,17 @@ pub(super) fn watch(call: &mut Call<'_>) -> Done {
         if call.session.transaction.watched.contains_key(&place) {
             continue;
         }
-        let version = version(call, number, key)?;
         let transaction = &mut call.session.transaction;
         if transaction.watched_bytes + key.len() + OVERHEAD > MAX_WATCHED {
             return Err(Fault::of("ERR too many watched keys"));
         }
         transaction.watched_bytes += key.len() + OVERHEAD;
-        transaction.watched.insert(place, version);
+        let entry = database(call.backend, number).get(call.now, key)?;
+        let was = match entry {
+            Some(entry) => Was::There(entry.seq, entry.deadline),
+            None => Was::Absent(call.shared.watches.begin(number, key)),
+        };
+        transaction.watched.insert(place, was);
     }
     call.reply.simple("OK");
     Ok(())
@@ -125,7 +170,8 @@ pub(super) fn watch(call: &mut Call<'_>) -> Done {
 
 /// `UNWATCH`
 pub(super) fn unwatch(call: &mut Call<'_>) -> Done {
-    call.session.transaction.unwatch();
+    let watches = &mut call.shared.watches;
+    call.session.transaction.unwatch(watches);
     call.reply.simple("OK");
     Ok(())
 }
@@ -135,18 +181,18 @@ pub(super) fn exec(call: &mut Call<'_>) -> Done {
     if call.session.transaction.queue.is_none() {
         return Err(Fault::of("ERR EXEC without MULTI"));
     }
-    let transaction = std::mem::take(&mut call.session.transaction);
-    let queue = transaction.queue.unwrap_or_default();
+    let transaction = &mut call.session.transaction;
+    let queue = transaction.queue.take().unwrap_or_default();
+    let has_changed = transaction.has_changed(call.backend, call.shared, call.now);
+    transaction.end(&mut call.shared.watches);
     if queue.is_broken {
         return Err(Fault::of(
             "EXECABORT Transaction discarded because of previous errors.",
         ));
     }
-    for ((number, key), then) in &transaction.watched {
-        if version(call, *number, key)? != *then {
-            call.reply.null_array();
-            return Ok(());
-        }
+    if has_changed? {
+        call.reply.null_array();
+        return Ok(());
     }
     run(call, &queue)
 }
@@ -177,9 +223,4 @@ fn run(call: &mut Call<'_>, queue: &Queue) -> Done {
         ));
     }
     Ok(())
-}
-
-fn version(call: &mut Call<'_>, number: u8, key: &[u8]) -> Result<Version, Fault> {
-    let entry = database(call.backend, number).get(call.now, key)?;
-    Ok(entry.map(|entry| (entry.seq, entry.deadline)))
 }

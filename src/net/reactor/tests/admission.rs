@@ -36,7 +36,7 @@ fn a_peer_at_the_path_is_let_in_and_has_to_introduce_itself_in_time() {
 }
 
 #[test]
-fn a_stranger_is_told_and_nothing_of_it_is_read() {
+fn a_stranger_is_told_and_nothing_of_it_is_run() {
     let place = place();
     let mut master = Master::listening(Limits::default(), &place.path);
     master.echo.turn_away = Some(Refusal::Stranger { uid: 4_711 });
@@ -48,6 +48,8 @@ fn a_stranger_is_told_and_nothing_of_it_is_read() {
         client.receive();
         client.is_closed
     });
+    let stranger = Refusal::Stranger { uid: 4_711 };
+    assert_eq!(master.echo.refused, [(stranger, Some(frame::MAGIC))]);
     assert_eq!(master.reactor.counters().refused_stranger, 1);
     assert_eq!(master.reactor.counters().accepted, 0);
     assert_eq!(master.reactor.counters().requests, 0);
@@ -67,9 +69,25 @@ fn one_client_too_many_is_told_so_and_may_come_back_later() {
     let (_, mut worker) = master.adopt();
     let mut third = Client::connect(&place.path);
     let no = request(REFUSED, 0, b"");
+    master.until("its refusal", |master| {
+        master.reactor.counters().refused_full == 1
+    });
+    // It has said nothing yet.
+    assert_eq!(master.echo.refused, []);
+    third.send(b"*");
     master.until("the refusal", |_| third.receive() == no);
-    assert_eq!(master.echo.refused, [Refusal::Full]);
-    assert_eq!(master.reactor.counters().refused_full, 1);
+    assert_eq!(master.echo.refused, [(Refusal::Full, Some(b'*'))]);
+    let mut silent = Client::connect(&place.path);
+    master.until("its refusal", |master| {
+        master.reactor.counters().refused_full == 2
+    });
+    let until = master.reactor.next_deadline().unwrap();
+    assert!(until <= master.now.after_ms(1_000));
+    assert!(!master.reactor.has_work());
+    assert_eq!(silent.receive(), b"");
+    master.now = until;
+    master.until("the refusal", |_| silent.receive() == no);
+    assert_eq!(master.echo.refused[1], (Refusal::Full, None));
 
     let (_, mut another_worker) = master.adopt();
     master.assert_serves(&mut worker);
