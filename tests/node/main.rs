@@ -10,6 +10,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod clients;
 mod drain;
 mod family;
 mod forms;
