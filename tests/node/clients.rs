@@ -3,6 +3,8 @@
 //! Each has a program in `clients`, which holds what it expects. A redis-server has to meet that
 //! first: so no program asks for more than there is anywhere else.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Command;
@@ -11,22 +13,28 @@ use crate::common::redis::Master;
 use crate::common::{Running, clean, eventually, folder as temporary, skipped};
 use crate::{folder, has_packages};
 
-/// Runs a program of `clients` to its end.
-fn run(program: &str, sock: &Path, store: &str) {
-    let mut node = clean("node");
-    node.arg(folder().join("clients").join(program));
-    let mut running = Running::start(node.env("STORE_SOCK", sock));
-    let finished = running.finish();
+/// What clients have to know of a store that has a secret.
+const SECRET: &str = "open, sesame: 16 bytes";
+
+/// Runs a program that proves something to its end; `of` is what.
+pub(crate) fn until_proved(node: &mut Command, of: &str) {
+    let finished = Running::start(node).finish();
     let said = [finished.stdout, finished.stderr].concat().join("\n");
-    assert!(finished.status.success(), "{program}, {store}:\n{said}");
+    assert!(finished.status.success(), "{node:?} of {of}:\n{said}");
     let is_counted = said.contains("# pass ") || said.contains("ℹ pass ");
-    assert!(is_counted, "{program} proves nothing:\n{said}");
+    assert!(is_counted, "{node:?} proves nothing:\n{said}");
 }
 
-fn proves(program: &str) {
+/// Runs a program of `clients` with these flags of a redis-server, and with those of a master.
+fn proves_with(program: &str, redis_flags: &[&str], master_flags: &[&str]) {
     if !has_packages() {
         return;
     }
+    let run = |sock: &Path, of: &str| {
+        let mut node = clean("node");
+        node.arg(folder().join("clients").join(program));
+        until_proved(node.env("STORE_SOCK", sock).env("SECRET", SECRET), of);
+    };
     if Command::new("redis-server")
         .arg("--version")
         .output()
@@ -36,15 +44,19 @@ fn proves(program: &str) {
         let sock = folder.path().join("redis");
         let mut redis = clean("redis-server");
         redis.args(["--port", "0", "--save", "", "--unixsocket"]);
-        let redis = Running::start(redis.arg(&sock).current_dir(folder.path()));
+        redis.arg(&sock).args(redis_flags);
+        let _redis = Running::start(redis.current_dir(folder.path()));
         eventually("it listens", || UnixStream::connect(&sock).ok());
-        run(program, &sock, "redis-server");
-        drop(redis);
+        run(&sock, "redis-server");
     } else {
         skipped("redis-server is not installed");
     }
-    let master = Master::start(&[]);
-    run(program, &master.sock(), "a master");
+    let master = Master::start(master_flags);
+    run(&master.sock(), "a master");
+}
+
+fn proves(program: &str) {
+    proves_with(program, &[], &[]);
 }
 
 #[test]
@@ -73,7 +85,7 @@ fn keyv_caches() {
 }
 
 #[test]
-fn rate_limit_redis_counts_for_express_rate_limit() {
+fn rate_limits_of_express_and_fastify_hold() {
     proves("rate_limit.js");
 }
 
@@ -83,11 +95,21 @@ fn rate_limiter_flexible_counts() {
 }
 
 #[test]
-fn redlock_locks() {
-    proves("redlock.js");
+fn redlock_and_redis_semaphore_lock() {
+    proves("locks.js");
 }
 
 #[test]
 fn the_adapter_of_socket_io_connects_servers() {
     proves("socket_io.js");
+}
+
+#[test]
+fn the_secret_is_a_password() {
+    let folder = temporary();
+    let file = folder.path().join("secret");
+    fs::write(&file, SECRET).unwrap();
+    fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+    let flags = ["--secret-file", file.to_str().unwrap()];
+    proves_with("secret.js", &["--requirepass", SECRET], &flags);
 }

@@ -9,6 +9,7 @@ const { assert, connect, proves, until, within } = require('./store');
 const stores = [
   { name: 'connect-redis7', pick: (module) => module.default, clients: ['redis4', 'ioredis5'] },
   { name: 'connect-redis8', clients: ['redis4', 'ioredis'] },
+  { name: 'connect-redis9', clients: ['redis5', 'redis'] },
   { name: 'connect-redis', clients: ['redis5', 'redis'] },
 ];
 

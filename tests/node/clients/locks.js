@@ -1,4 +1,4 @@
-// Redlock: one holder at a time, of one or more resources, who can extend and release.
+// Locks: one holder at a time, who can extend and release. Redlock locks several resources at once.
 'use strict';
 const { randomUUID } = require('crypto');
 const { assert, connect, proves, until, within } = require('./store');
@@ -82,3 +82,25 @@ proves('redlock5: a task keeps its lock as long as it runs', async (t) => {
   assert.ok(held);
   assert.equal(await client.exists('a'), 0);
 });
+
+for (const under of ['ioredis5', 'ioredis']) {
+  proves(`redis-semaphore over ${under}: a mutex is kept alive until it is released`, async (t) => {
+    const { Mutex } = require('redis-semaphore');
+    const client = await connect(t, under);
+    const options = { lockTimeout: 300, refreshInterval: 30, acquireTimeout: 60, retryInterval: 10 };
+    const [one, other] = [new Mutex(client, 'a', options), new Mutex(client, 'a', options)];
+    await one.acquire();
+    assert.equal(await client.get('mutex:a'), one.identifier);
+    await client.pexpire('mutex:a', 200);
+    await until('it is refreshed', async () => (await client.pttl('mutex:a')) > 200);
+    await assert.rejects(other.acquire(), { message: /timeout/ });
+    await one.release();
+    assert.equal(await client.exists('mutex:a'), 0);
+    await other.acquire();
+    assert.equal(await client.get('mutex:a'), other.identifier);
+    // Who has lost it does not take it from another.
+    await one.release();
+    assert.equal(await client.exists('mutex:a'), 1);
+    await other.release();
+  });
+}

@@ -1,4 +1,5 @@
-// express-rate-limit over rate-limit-redis: the limit is one for all servers, and its window ends.
+// Limits of express-rate-limit (over rate-limit-redis) and of Fastify: one for all servers, and their
+// windows end.
 'use strict';
 const express = require('express');
 const { rateLimit } = require('express-rate-limit');
@@ -98,3 +99,40 @@ proves('rate-limit-redis4: the window moves where that is asked', async (t) => {
   assert.equal((await store.increment('k')).totalHits, 2);
   within(await client.ttl('rl:k'), 58, 60);
 });
+
+for (const under of ['ioredis5', 'ioredis']) {
+  const of = (what) => `@fastify/rate-limit over ${under}: ${what}`;
+  // A server of its own; nobody listens to it.
+  const serve = async (t, redis, options) => {
+    const fastify = require('fastify')();
+    t.after(() => fastify.close());
+    await fastify.register(require('@fastify/rate-limit'), { max: 2, timeWindow: WINDOW, redis, ...options });
+    fastify.get('/', async () => 'answered');
+    return async () => {
+      const { statusCode, headers } = await fastify.inject('/');
+      return [statusCode, Number(headers['x-ratelimit-remaining']), Number(headers['retry-after'])];
+    };
+  };
+
+  proves(of('two servers share one limit'), async (t) => {
+    const client = await connect(t, under);
+    const visits = [await serve(t, client), await serve(t, client)];
+    assert.deepEqual((await visits[0]()).slice(0, 2), [200, 1]);
+    assert.deepEqual((await visits[1]()).slice(0, 2), [200, 0]);
+    const [status, , wait] = await visits[0]();
+    assert.equal(status, 429);
+    within(wait, 58, 60);
+    const [key] = await client.keys('fastify-rate-limit-*');
+    await client.pexpire(key, 0);
+    assert.deepEqual((await visits[1]()).slice(0, 2), [200, 1]);
+  });
+
+  proves(of('who goes on waits longer and longer'), async (t) => {
+    const client = await connect(t, under);
+    const visit = await serve(t, client, { max: 1, exponentialBackoff: true });
+    const waits = [];
+    for (let n = 0; n < 4; n++) waits.push((await visit())[2]);
+    assert.ok(Number.isNaN(waits[0]));
+    for (const [n, minutes] of [1, 2, 4].entries()) within(waits[n + 1], minutes * 60 - 2, minutes * 60);
+  });
+}

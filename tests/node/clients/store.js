@@ -11,7 +11,7 @@ let proxies = 0;
 const connect = async (t, name) => {
   const isIo = name.startsWith('ioredis');
   const client = isIo
-    ? new (require(name).Redis)({ path: sock })
+    ? new (require(name).Redis)(sock)
     : require(name).createClient({ socket: { path: sock } });
   t.after(() => (client.destroy ?? client.disconnect).call(client));
   if (!isIo) await client.connect();
