@@ -166,6 +166,7 @@ fn a_walk_meets_what_stays_exactly_once_and_ends_while_others_write() {
                 Some(next) => cursor = next,
                 None => break,
             }
+            assert!(cursor.0 <= Cursor::MOST, "{cursor:?}");
         }
         // What was written meanwhile may be met or not.
         met.retain(|key| key.len() == 1);

@@ -71,9 +71,16 @@ pub enum SetOutcome {
     Conflict(Option<Seq>),
 }
 
-/// A position in a walk over all entries, chosen by the backend. Zero is the start.
+/// A position in a walk over all entries, chosen by the backend. Zero is the start. It is at most
+/// [`MOST`](Self::MOST).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Cursor(pub u64);
+
+impl Cursor {
+    /// There are clients (node-redis 4) that take cursors for floating-point numbers, which are
+    /// exact up to this one.
+    pub const MOST: u64 = 1 << 53;
+}
 
 /// Receives the entries of a walk, key and entry.
 pub type Visitor<'v> = dyn FnMut(&[u8], EntryRef<'_>) -> Walk + 'v;
@@ -86,7 +93,8 @@ pub type Teller<'t> = dyn FnMut(u8, Gone, &[u8]) + 't;
 pub enum Walk {
     /// Give me the next entry.
     On,
-    /// That is enough for this step; the entry just given is taken.
+    /// That is enough for this step; the entry just given is taken. Where the backend cannot go on
+    /// right behind it, a few more may come.
     Pause,
 }
 

@@ -277,7 +277,8 @@ impl<P: PageSource> Engine<P> {
     }
 
     /// Shows live entries from a place of a walk on, until `visit` says to stop or many were
-    /// looked at; the place where it goes on, `None` at the end.
+    /// looked at; the place where it goes on, `None` at the end. What shares a place with the
+    /// entry at which it was to stop, as next to none does, is shown too.
     pub(crate) fn walk(
         &mut self,
         from: u64,
@@ -289,10 +290,13 @@ impl<P: PageSource> Engine<P> {
             let hash_of = |slot| Hash(hasher.hash(slots.entry(slot).key));
             let (step, next) = self.index.walk(from, hash_of);
             left = left.saturating_sub(step.len());
-            for (place, slot) in step {
+            let (mut step, mut is_over) = (step.into_iter().peekable(), false);
+            while let Some((place, slot)) = step.next() {
                 let view = self.view(self.slots.entry(slot));
-                if view.is_some_and(|view| visit(view).is_break()) {
-                    return place.checked_add(1);
+                is_over |= view.is_some_and(|view| visit(view).is_break());
+                // No later step could go on between those that share a place.
+                if is_over && step.peek().is_none_or(|(next, _)| *next > place) {
+                    return Some(place + 1);
                 }
             }
             match next {

@@ -18,6 +18,9 @@ const WALK_STEP: usize = 256;
 const BURY_STEP: usize = 16;
 /// A table is not shrunk below this.
 const SMALL: usize = 64;
+/// Where the table and the lower half of the hash begin in a place of a walk.
+const SHARD_AT: u32 = 43;
+const LOW_AT: u32 = 11;
 
 /// The hash of a key, by a function keyed per store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,10 +41,11 @@ impl Hash {
         self.0 as u32
     }
 
-    /// Its place in a walk, never zero: table, the hash's lower half, 22 bits of the upper half.
+    /// Its place in a walk, never zero: table, the hash's lower half, 11 bits of the upper half.
+    /// These are 53 bits, for there are clients that take cursors for floating-point numbers.
     fn walk(self) -> u64 {
-        let place = (self.shard() as u64) << 54 | u64::from(self.low()) << 22;
-        (place | self.0 >> 32 & ((1 << 22) - 1)).max(1)
+        let place = (self.shard() as u64) << SHARD_AT | u64::from(self.low()) << LOW_AT;
+        (place | self.0 >> 32 & ((1 << LOW_AT) - 1)).max(1)
     }
 }
 
@@ -147,15 +151,14 @@ impl Index {
     /// The next slots of a walk at or behind the place `from`, in order, each with the place
     /// after it; and the place where the walk goes on behind them, `None` at its end.
     ///
-    /// `hash_of` hashes the key of an entry. Two keys would have to agree in all 64 bits of a
-    /// keyed hash to share a place.
+    /// `hash_of` hashes the key of an entry. What shares a place is in one step.
     pub(super) fn walk(
         &mut self,
         from: u64,
         hash_of: impl Fn(Slot) -> Hash,
     ) -> (Vec<(u64, Slot)>, Option<u64>) {
-        let mut shard = (from >> 54) as usize;
-        let mut low = Hash(from >> 22).low();
+        let mut shard = (from >> SHARD_AT) as usize;
+        let mut low = Hash(from >> LOW_AT).low();
         let mut next = None;
         self.walked.clear();
         while shard < SHARDS && self.walked.is_empty() && next.is_none() {
@@ -170,7 +173,7 @@ impl Index {
                 if self.walked[..WALK_STEP].iter().any(|item| item.low < end) {
                     self.walked.truncate(WALK_STEP);
                     self.walked.retain(|item| item.low < end);
-                    next = Some((shard as u64) << 54 | u64::from(end) << 22);
+                    next = Some((shard as u64) << SHARD_AT | u64::from(end) << LOW_AT);
                 }
             }
             (shard, low) = (shard + 1, 0);
@@ -179,7 +182,7 @@ impl Index {
         let places = slots.map(|slot| (hash_of(slot).walk(), slot));
         let mut places: Vec<_> = places.filter(|(place, _)| *place >= from).collect();
         places.sort_unstable();
-        let next = next.or((shard < SHARDS).then_some((shard as u64) << 54));
+        let next = next.or((shard < SHARDS).then_some((shard as u64) << SHARD_AT));
         (places, next)
     }
 
@@ -236,5 +239,24 @@ mod tests {
         assert!((740..780).contains(least), "{least}");
         assert!((1_500..1_600).contains(most), "{most}");
         assert_eq!(Hash(u64::MAX).shard(), SHARDS - 1);
+    }
+
+    #[test]
+    fn what_shares_a_place_is_in_one_step_of_a_walk() {
+        let mut index = Index::new();
+        // They differ in bits that a place leaves out, but for the last one.
+        let hash = |n: u32| Hash(u64::MAX - (u64::from(n) << (32 + LOW_AT)));
+        let last = Hash(u64::MAX);
+        for n in 1..=300 {
+            index.insert(hash(n), Slot(n));
+        }
+        let hash_of = |slot: Slot| hash(slot.0);
+        let (step, next) = index.walk(0, hash_of);
+        assert_eq!(step.len(), 300);
+        assert!(
+            step.iter().all(|(place, _)| *place == last.walk()),
+            "{step:?}"
+        );
+        assert_eq!((last.walk(), next), ((1 << 53) - 1, None));
     }
 }

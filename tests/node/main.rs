@@ -3,6 +3,9 @@
 //! `forms` is how they listen, `drain` how they end, `family` what else they start, `frameworks`
 //! that all of it holds for what people use, `load` that nobody notices a replacement. The
 //! programs are in `apps`.
+//!
+//! `clients` is what the libraries find that take the store for a Redis, `examples` that the
+//! programs of the folder `examples` do what they say. Who asks them is in `clients` and `visits`.
 
 #![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used, reason = "helpers may panic as the tests do")]
@@ -10,7 +13,9 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod clients;
 mod drain;
+mod examples;
 mod family;
 mod forms;
 mod frameworks;

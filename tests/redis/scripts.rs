@@ -269,6 +269,71 @@ pub const CASES: &[(&str, &str)] = &[
         "#,
     ),
     (
+        "redis-semaphore",
+        r#"
+        EVAL lua:redis-semaphore-refresh 1 k a 100000
+        EVAL lua:redis-semaphore-release 1 k a
+        SET k a
+        EVAL lua:redis-semaphore-refresh 1 k b 100000
+        EVAL lua:redis-semaphore-refresh 1 k a 100000
+        TTL k
+        EVAL lua:redis-semaphore-refresh 1 k a soon
+        EVAL lua:redis-semaphore-refresh 1 k a
+        EVAL lua:redis-semaphore-release 1 k b
+        EVAL lua:redis-semaphore-release 1 k a
+        EXISTS k
+        "#,
+    ),
+    (
+        "@fastify/rate-limit",
+        r#"
+        EVAL lua:fastify-rate-limit-read 1 k
+        EVAL lua:fastify-rate-limit-increment 1 k 100000 2 false false
+        EVAL lua:fastify-rate-limit-increment 1 k 200000 2 true true
+        TTL k
+        EVAL lua:fastify-rate-limit-increment 1 k 300000 2 true true
+        EVAL lua:fastify-rate-limit-increment 1 k 400000 2 false true
+        TTL k
+        EVAL lua:fastify-rate-limit-increment 1 k 400000 2 false true
+        EVAL lua:fastify-rate-limit-increment 1 k 1.5 2 false false
+        EVAL lua:fastify-rate-limit-read 1 k
+        SET k 70
+        EVAL lua:fastify-rate-limit-read 1 k
+        EVAL lua:fastify-rate-limit-increment 1 k 100000 2 false true
+        SET k 10
+        EVAL lua:fastify-rate-limit-increment 1 k x 2 false true
+        EVAL lua:fastify-rate-limit-increment 1 k 100000 x true false
+        EVAL lua:fastify-rate-limit-increment 1 new
+        SET k text
+        EVAL lua:fastify-rate-limit-read 1 k
+        EVAL_RO lua:fastify-rate-limit-read 1 k
+        EVAL lua:fastify-rate-limit-increment 1 k 100000 2 false false
+        "#,
+    ),
+    (
+        "Nest's throttler",
+        r#"
+        EVAL lua:nest-throttler 2 k b default 100000 2 200000
+        EVAL lua:nest-throttler 2 k b default 100000 2 200000
+        TTL k
+        EVAL lua:nest-throttler 2 k b default 100000 2 200000
+        TTL b
+        EVAL lua:nest-throttler 2 k b default 100000 2 200000
+        PERSIST b
+        EVAL lua:nest-throttler 2 k b default 300000 2 200000
+        EXISTS b
+        GET k
+        TTL k
+        PERSIST k
+        EVAL lua:nest-throttler 2 k b default 400000 2 200000
+        TTL k
+        EVAL lua:nest-throttler 2 k b default 100000 2 0
+        EVAL lua:nest-throttler 2 k b default 100000 x 200000
+        EVAL lua:nest-throttler 2 new b default x 2 200000
+        EVAL lua:nest-throttler 1 k default 100000 2 200000
+        "#,
+    ),
+    (
         "limits",
         r#"
         EVAL lua:limits-increment 1 k 100 2
@@ -382,6 +447,9 @@ pub const GRAMMAR: &[&str] = &[
     "EVAL (lua:redlock-acquire|lua:redlock-extend|lua:redlock-release) 2 {any} {any} {value} 150000",
     "EVAL lua:rate-limit-redis-increment 1 {any} 150000",
     "EVAL lua:rate-limiter-flexible 1 {any} {int} 150000",
+    "EVAL lua:fastify-rate-limit-increment 1 {any} 150000 1 false (true|false)",
+    "(EVAL|EVAL_RO) lua:fastify-rate-limit-read 1 {any}",
+    "EVAL lua:nest-throttler 2 {key} {any} name 150000 1 150000",
     "EVAL lua:limits-sliding-acquire 2 {key} {any} 100 60 1",
     "EVAL lua:aspnet-hset 1 {any} {value} {value} (-1|{time}) {value}",
     "(EVAL|EVAL_RO) lua:django-redis-increment 1 {any} {int}",

@@ -141,7 +141,7 @@ pub(super) fn parse_cursor(text: &[u8]) -> Option<Cursor> {
 ///
 /// The first key behind a random place of a walk: cheap, and not quite as likely for all.
 pub(super) fn randomkey(call: &mut Call<'_>) -> Done {
-    let (now, place) = (call.now, Cursor(call.shared.random.u64(..)));
+    let (now, place) = (call.now, Cursor(call.shared.random.u64(..Cursor::MOST)));
     let store = call.store();
     let key = match first_from(store, now, place)? {
         None => first_from(store, now, Cursor::default())?,

@@ -55,10 +55,12 @@ static KNOWN: &[Known] = known! {
     "redsync-delete", "redsync (Go)", locks::redsync_delete;
     "redis-py-release", "redis-py", locks::redis_py_release;
     "redis-py-extend", "redis-py", locks::redis_py_extend;
-    "redis-py-reacquire", "redis-py", locks::redis_py_reacquire;
+    "redis-py-reacquire", "redis-py", locks::compare_pexpire_one;
     "redlock-acquire", "redlock (Node)", locks::redlock_acquire;
     "redlock-extend", "redlock (Node)", locks::redlock_extend;
     "redlock-release", "redlock (Node)", locks::redlock_release;
+    "redis-semaphore-refresh", "redis-semaphore (Node)", locks::compare_pexpire_one;
+    "redis-semaphore-release", "redis-semaphore (Node)", locks::compare_delete;
     "laravel-refresh", "Laravel", locks::laravel_refresh;
     "spring-obtain", "Spring Integration", locks::spring_obtain;
     "spring-renew", "Spring Integration", locks::spring_renew;
@@ -79,6 +81,9 @@ static KNOWN: &[Known] = known! {
     "rate-limit-redis-4-increment", "rate-limit-redis 4", limiters::rate_limit_redis_4_increment;
     "rate-limit-redis-get", "rate-limit-redis", limiters::rate_limit_redis_get;
     "rate-limiter-flexible", "rate-limiter-flexible", limiters::rate_limiter_flexible;
+    "fastify-rate-limit-increment", "@fastify/rate-limit", limiters::fastify_rate_limit_increment;
+    "fastify-rate-limit-read", "@fastify/rate-limit", limiters::fastify_rate_limit_read;
+    "nest-throttler", "@nest-lab/throttler-storage-redis", limiters::nest_throttler;
     "limits-increment", "limits (Python)", limiters::limits_increment;
     "limits-sliding-acquire", "limits (Python)", limiters::limits_sliding_acquire;
     "limits-sliding-get", "limits (Python)", limiters::limits_sliding_get;

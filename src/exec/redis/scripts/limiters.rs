@@ -72,6 +72,70 @@ pub(super) fn rate_limiter_flexible(script: &mut Script<'_, '_>) -> Returned<'st
     Ok(Value::Table(vec![consumed, left]))
 }
 
+pub(super) fn fastify_rate_limit_increment(script: &mut Script<'_, '_>) -> Returned<'static> {
+    const LONGEST: f64 = 9_007_199_254_740_991.0;
+    let (key, most) = (script.key(1), number_of_arg(script, 2));
+    let mut window = number_of_arg(script, 1);
+    let [renews, backs_off] = [3, 4].map(|at| script.arg(at) == Value::text(b"true"));
+    let count = script.call(0, "incr", &[&key])?;
+    if count == Value::ONE || (renews && is_beyond(script, &count, &most)?) {
+        script.call(1, "pexpire", &[&key, &window])?;
+    } else if backs_off && is_beyond(script, &count, &most)? {
+        let exponent = script.number(&count)? - script.number(&most)? - 1.0;
+        let longer = script.number(&window)? * exponent.exp2();
+        window = Value::Number(longer.min(LONGEST));
+        script.call(2, "pexpire", &[&key, &window])?;
+    } else {
+        window = script.call(3, "pttl", &[&key])?;
+    }
+    Ok(Value::Table(vec![count, window]))
+}
+
+/// Whether a count is above what is allowed.
+fn is_beyond(script: &Script<'_, '_>, count: &Value<'_>, most: &Value<'_>) -> Result<bool, Fault> {
+    Ok(script.order(most, count)? == Some(Ordering::Less))
+}
+
+pub(super) fn fastify_rate_limit_read(script: &mut Script<'_, '_>) -> Returned<'static> {
+    let count = script.call(0, "get", &[&script.key(1)])?;
+    if !count.is_true() {
+        return Ok(Value::Table(vec![Value::ZERO, Value::ZERO]));
+    }
+    let mut left = script.call(1, "pttl", &[&script.key(1)])?;
+    if script.is_less(&left, 0.0)? {
+        left = Value::ZERO;
+    }
+    let count = count.to_number().map_or(Value::Nil, Value::Number);
+    Ok(Value::Table(vec![count, left]))
+}
+
+pub(super) fn nest_throttler(script: &mut Script<'_, '_>) -> Returned<'static> {
+    let (key, block, px) = (script.key(1), script.key(2), Value::text(b"PX"));
+    let [window, limit, block_time] = [2, 3, 4].map(|at| number_of_arg(script, at));
+    let mut count = script.call(0, "incr", &[&key])?;
+    let mut left = script.call(1, "pttl", &[&key])?;
+    if !script.is_above(&left, 0.0)? {
+        script.call(2, "pexpire", &[&key, &window])?;
+        left = window.clone();
+    }
+    let mut is_blocked = script.call(3, "get", &[&block])?.is_true();
+    let mut block_left = Value::ZERO;
+    if is_blocked {
+        block_left = script.call(4, "pttl", &[&block])?;
+    } else if is_beyond(script, &count, &limit)? {
+        script.call(5, "set", &[&block, &Value::ONE, &px, &block_time])?;
+        is_blocked = true;
+        block_left = block_time;
+    }
+    if is_blocked && !script.is_above(&block_left, 0.0)? {
+        script.call(6, "del", &[&block])?;
+        script.call(7, "set", &[&key, &Value::ONE, &px, &window])?;
+        (count, left, is_blocked) = (Value::ONE, window, false);
+    }
+    let blocked = if is_blocked { Value::ONE } else { Value::ZERO };
+    Ok(Value::Table(vec![count, left, blocked, block_left]))
+}
+
 pub(super) fn limits_increment(script: &mut Script<'_, '_>) -> Returned<'static> {
     let amount = number_of_arg(script, 2);
     let current = script.call(0, "incrby", &[&script.key(1), &amount])?;

@@ -68,7 +68,8 @@ pub(super) fn redis_py_extend(script: &mut Script<'_, '_>) -> Returned<'static> 
     Ok(Value::ONE)
 }
 
-pub(super) fn redis_py_reacquire(script: &mut Script<'_, '_>) -> Returned<'static> {
+/// As [`compare_pexpire`], but for what it returns.
+pub(super) fn compare_pexpire_one(script: &mut Script<'_, '_>) -> Returned<'static> {
     if !is_held(script)? {
         return Ok(Value::ZERO);
     }
