@@ -43,7 +43,8 @@
 //!
 //! # Features
 //!
-//! `cli` (default): the binary and its command line. The library does not need it.
+//! - `cli` (default): the binary and its command line. The library does not need it.
+//! - `tokio`: `AsyncStore`, the store for programs on tokio.
 
 pub mod backend;
 #[cfg(feature = "cli")]
@@ -68,6 +69,8 @@ pub use cluster::{
     All, Batch, Cluster, Entry, Listener, Options, Outcome, Role, SetOptions, Source, Store,
     Worker, read_secret,
 };
+#[cfg(feature = "tokio")]
+pub use cluster::{AsyncAll, AsyncStore};
 pub use config::{Restart, Standalone};
 pub use error::{Error, Result};
 pub use protocol::auth::Secret;
