@@ -37,6 +37,7 @@
 //! | [`client`] | the worker's side of a connection | `protocol` |
 //! | `master` | joins all of the above | |
 //! | `cluster` | roles and handles; its types are at the top of this crate | `client`, `master` |
+//! | `integrations` | session stores for web frameworks, behind features | `cluster` |
 //! | `cli` | the sub-commands | `cluster` |
 //!
 //! Everybody may use the first row. `tests/layering.rs` holds the table.
@@ -45,6 +46,7 @@
 //!
 //! - `cli` (default): the binary and its command line. The library does not need it.
 //! - `tokio`: `AsyncStore`, the store for programs on tokio.
+//! - `tower-sessions`, `actix-session`: a session store for each of them, in `integrations`.
 
 pub mod backend;
 #[cfg(feature = "cli")]
@@ -55,6 +57,8 @@ pub mod config;
 pub mod contract;
 pub mod error;
 pub mod exec;
+#[cfg(any(feature = "tower-sessions", feature = "actix-session"))]
+pub mod integrations;
 mod master;
 mod net;
 pub mod protocol;

@@ -15,9 +15,9 @@ impl Options {
     /// Comes by a store: see [`Options`] for what this process becomes.
     ///
     /// # Errors
-    /// [`Error::Config`](crate::Error::Config) for what cannot be meant; [`Error::Held`](crate::Error::Held) where there is a master already
-    /// and `serve` was asked for; [`Error::Unreachable`](crate::Error::Unreachable) where no master came in time;
-    /// [`Error::Authentication`](crate::Error::Authentication); [`Error::Io`](crate::Error::Io) for what the system refuses; what the backend's
+    /// [`Error::Config`] for what cannot be meant; [`Error::Held`] where there is a master already
+    /// and `serve` was asked for; [`Error::Unreachable`] where no master came in time;
+    /// [`Error::Authentication`]; [`Error::Io`] for what the system refuses; what the backend's
     /// [`Source`](super::Source) returns.
     pub fn create(self) -> Result<Store> {
         let mut plan = self.plan(&Surroundings::here())?;
