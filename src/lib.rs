@@ -37,6 +37,7 @@
 //! | [`client`] | the worker's side of a connection | `protocol` |
 //! | `master` | joins all of the above | |
 //! | `cluster` | roles and handles; its types are at the top of this crate | `client`, `master` |
+//! | `integrations` | session stores for web frameworks, behind features | `cluster` |
 //! | `cli` | the sub-commands | `cluster` |
 //!
 //! Everybody may use the first row. `tests/layering.rs` holds the table.
@@ -47,6 +48,8 @@
 //! |---|---|
 //! | `cli` (default) | the binary and its command line, with all backends; the library does not need it |
 //! | `sqlite`, `leveldb`, `files`, `redis` | the [`backend`] of that name |
+//! | `tokio` | `AsyncStore`, the store for programs on tokio |
+//! | `tower-sessions`, `actix-session` | a session store for each of them, in `integrations` |
 //!
 //! A program that wants a lean library asks for it: `default-features = false`.
 
@@ -59,6 +62,8 @@ pub mod config;
 pub mod contract;
 pub mod error;
 pub mod exec;
+#[cfg(any(feature = "tower-sessions", feature = "actix-session"))]
+pub mod integrations;
 mod master;
 mod net;
 pub mod protocol;
@@ -73,6 +78,8 @@ pub use cluster::{
     All, Batch, Cluster, DestroyOptions, Entry, Listener, Options, Outcome, Role, SetOptions,
     Source, Store, Worker, read_secret,
 };
+#[cfg(feature = "tokio")]
+pub use cluster::{AsyncAll, AsyncStore};
 pub use config::{Restart, Standalone};
 pub use error::{Error, Result};
 pub use protocol::auth::Secret;

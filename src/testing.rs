@@ -31,10 +31,15 @@ use crate::cluster::link::{Keeper, Link, Local};
 use crate::cluster::links::Links;
 use crate::cluster::options::Plan;
 use crate::cluster::serving::Serving;
+#[cfg(feature = "tokio")]
+use crate::cluster::{AsyncStore, async_links::AsyncLinks};
 use crate::cluster::{Options, Role, Source, Store};
 use crate::error::{Error, Result};
 use crate::master::Controller;
 use crate::time::{Clock, SystemClock};
+
+/// The number is for channels that are inherited; these have an owner already.
+const ADOPTED: Plan = Plan::Channel(-1);
 
 /// A master on a thread of this process. Dropping the last handle to its store ends it.
 #[derive(Debug)]
@@ -77,16 +82,33 @@ impl TestMaster {
     /// # Errors
     /// The system refused a socketpair, or the master has ended.
     pub fn worker(&self, slot: u16) -> Result<Store> {
+        let link = self.link(slot)?;
+        let links = Links::new(self.options.clone(), ADOPTED, link);
+        Ok(Store::new(Arc::new(links), self.options.timeout))
+    }
+
+    /// The same for the tasks of the current tokio runtime.
+    ///
+    /// # Errors
+    /// As those of [`worker`](Self::worker).
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime, and in one whose I/O is not enabled.
+    #[cfg(feature = "tokio")]
+    pub fn async_worker(&self, slot: u16) -> Result<AsyncStore> {
+        let link = self.link(slot)?;
+        let links = AsyncLinks::over(self.options.clone(), ADOPTED, link)?;
+        Ok(AsyncStore::new(links, self.options.timeout))
+    }
+
+    fn link(&self, slot: u16) -> Result<Link> {
         let channel = self.raw_channel(slot)?;
         let how = ConnectOptions {
             secret: None,
             timeout: self.options.timeout,
         };
         let connection = Connection::from_channel(channel.into(), &how)?;
-        let link = Link::Remote(Arc::new(connection));
-        // The number is for plans of inherited channels; this one has an owner already.
-        let links = Links::new(self.options.clone(), Plan::Channel(-1), link);
-        Ok(Store::new(Arc::new(links), self.options.timeout))
+        Ok(Link::Remote(Arc::new(connection)))
     }
 
     /// The worker's end of a fresh channel, for tests that speak the protocol themselves.

@@ -50,6 +50,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "protocol", "backend", "exec", "net", "client", "master", "cluster",
         ],
     ),
+    ("integrations", &["cluster"]),
     (
         "cli",
         &[

@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 use super::error::{Broken, CallError, check_limits, refusal};
 use super::exchange::{Cause, Encode, Exchange, Halt, Sink};
 use super::greeting::{self, Trust};
+#[cfg(feature = "tokio")]
+use super::input::Input;
 use super::socket::Socket;
 use crate::config::Limits;
 use crate::error::{Error, Result};
@@ -128,6 +130,13 @@ impl Connection {
     /// that nobody uses does not notice its end.
     pub fn is_broken(&self) -> bool {
         self.exchange.is_broken()
+    }
+
+    /// What it is made of: the socket, what was read from it and not used, and the welcome.
+    #[cfg(feature = "tokio")]
+    pub(super) fn into_parts(self) -> (Socket, Input, Welcome) {
+        let (socket, input) = self.exchange.into_parts();
+        (socket, input, self.welcome)
     }
 
     /// Sends a request and waits for its reply, which `read` decodes where it lies. An error reply

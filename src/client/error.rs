@@ -44,7 +44,8 @@ impl From<io::Error> for Broken {
         match error.kind() {
             io::ErrorKind::BrokenPipe
             | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::NotConnected => Self::Closed,
+            | io::ErrorKind::NotConnected
+            | io::ErrorKind::UnexpectedEof => Self::Closed,
             kind => Self::Io(kind),
         }
     }

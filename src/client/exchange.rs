@@ -89,6 +89,15 @@ impl Exchange {
         &self.socket
     }
 
+    /// What it was made of, and what was read and not used. Nothing may be in flight.
+    #[cfg(feature = "tokio")]
+    pub(super) fn into_parts(self) -> (Socket, Input) {
+        let state = self.state.into_inner();
+        let state = state.unwrap_or_else(PoisonError::into_inner);
+        let input = state.input.expect("who reads borrows the exchange");
+        (self.socket, input)
+    }
+
     /// Sends `count` requests and waits for their replies, each of which is given to `sink` as it
     /// comes, in any order.
     pub(super) fn run(
@@ -143,7 +152,7 @@ impl Exchange {
 }
 
 /// What the master says before it closes the connection because of us.
-fn complaint(frame: Frame<'_>) -> Option<Broken> {
+pub(super) fn complaint(frame: Frame<'_>) -> Option<Broken> {
     match codec::read_reply(frame) {
         Ok(Reply::Error(failure)) if frame.header.id == 0 => {
             let message = failure.message.into_owned();

@@ -3,11 +3,16 @@
 //! Whoever holds the [`Input`] of a connection is its reader. The buffer grows as bytes arrive and
 //! never by a length that a peer declares.
 
+use std::io::ErrorKind;
+#[cfg(feature = "tokio")]
+use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use nix::poll::PollFlags;
 
 use super::error::Broken;
+#[cfg(feature = "tokio")]
+use super::socket;
 use super::socket::{Socket, Wait};
 use crate::protocol::frame::{self, Frame, FrameError};
 
@@ -88,36 +93,40 @@ impl Input {
                 socket.set_patience(left)?;
                 self.patience = left;
             }
-            if self.read(socket, Wait::Patiently)? {
-                return Ok(());
-            }
-            // Too early where the socket was told of an earlier deadline, or where somebody made
-            // it non-blocking: this waits in any case.
-            socket.poll(PollFlags::POLLIN, deadline)?;
+            match self.read(|room| socket.recv(room, Wait::Patiently)) {
+                // Too early where the socket was told of an earlier deadline, or where somebody
+                // made it non-blocking: this waits in any case.
+                Err(error) if is_early(&error) => socket.poll(PollFlags::POLLIN, deadline)?,
+                result => return Ok(result?),
+            };
         }
     }
 
     /// Reads what is there now.
     pub(super) fn fill_now(&mut self, socket: &Socket) -> Result<(), Broken> {
-        match self.read(socket, Wait::Never) {
-            Ok(_) | Err(Dry::TimedOut) => Ok(()),
-            Err(Dry::Broken(broken)) => Err(broken),
+        match self.read(|room| socket.recv(room, Wait::Never)) {
+            Err(error) if is_early(&error) => Ok(()),
+            result => Ok(result?),
         }
     }
 
-    /// Whether there was something to read.
-    fn read(&mut self, socket: &Socket, wait: Wait) -> Result<bool, Dry> {
+    /// Reads some of what is there now; [`ErrorKind::WouldBlock`] where there is nothing.
+    #[cfg(feature = "tokio")]
+    pub(super) fn read_now(&mut self, socket: BorrowedFd<'_>) -> std::io::Result<()> {
+        self.read(|room| socket::receive(socket, room, Wait::Never))
+    }
+
+    fn read(
+        &mut self,
+        receive: impl FnOnce(&mut [u8]) -> std::io::Result<usize>,
+    ) -> std::io::Result<()> {
         self.make_room();
-        match socket.recv(&mut self.bytes[self.end..], wait) {
-            Ok(0) => Err(Dry::Broken(Broken::Closed)),
-            Ok(read) => {
+        match receive(&mut self.bytes[self.end..])? {
+            0 => Err(ErrorKind::UnexpectedEof.into()),
+            read => {
                 self.end += read;
-                Ok(true)
+                Ok(())
             }
-            Err(error) => match error.kind() {
-                std::io::ErrorKind::WouldBlock | std::io::ErrorKind::Interrupted => Ok(false),
-                _ => Err(error.into()),
-            },
         }
     }
 
@@ -134,6 +143,11 @@ impl Input {
             self.bytes.resize(len.min(largest).max(self.end + 1), 0);
         }
     }
+}
+
+/// Whether there was nothing to read yet.
+fn is_early(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }
 
 #[cfg(test)]

@@ -6,13 +6,16 @@
 //! values live above, in `cluster`; nothing here retries anything.
 //!
 //! The invariant: a stream of frames is written by one thread at a time and read by one thread at
-//! a time, and who does either holds the buffer for it. There is no thread in the background.
+//! a time, and who does either holds the buffer for it. There is no thread in the background. For
+//! programs on tokio `multiplexed` takes a greeted connection over, and a task does both.
 
 mod connection;
 mod error;
 mod exchange;
 mod greeting;
 mod input;
+#[cfg(feature = "tokio")]
+mod multiplexed;
 mod pipeline;
 mod slots;
 mod socket;
@@ -24,4 +27,6 @@ pub(crate) use connection::after;
 pub use connection::{ConnectOptions, Connection};
 pub(crate) use error::refusal;
 pub use error::{Broken, CallError};
+#[cfg(feature = "tokio")]
+pub(crate) use multiplexed::Multiplexed;
 pub use pipeline::{Answer, Pipeline};

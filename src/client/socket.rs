@@ -111,19 +111,14 @@ impl Socket {
 
     /// Writes what there is room for.
     pub(super) fn send(&self, bytes: &[u8]) -> io::Result<usize> {
-        let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
-        uninterrupted(|| send(self.0.as_raw_fd(), bytes, flags))
+        send_now(self.0.as_fd(), bytes)
     }
 
     /// Reads what there is; zero bytes are the end. [`io::ErrorKind::WouldBlock`] where nothing
     /// came, [`io::ErrorKind::Interrupted`] where a signal did: only who knows the deadline can
     /// say how long to wait again.
     pub(super) fn recv(&self, room: &mut [u8], wait: Wait) -> io::Result<usize> {
-        let flags = match wait {
-            Wait::Patiently => MsgFlags::empty(),
-            Wait::Never => MsgFlags::MSG_DONTWAIT,
-        };
-        Ok(recv(self.0.as_raw_fd(), room, flags)?)
+        receive(self.0.as_fd(), room, wait)
     }
 
     /// How long [`recv`](Self::recv) waits from now on.
@@ -157,10 +152,33 @@ impl Socket {
     }
 }
 
+/// To be waited for by somebody else.
+#[cfg(feature = "tokio")]
+impl From<Socket> for OwnedFd {
+    fn from(socket: Socket) -> Self {
+        socket.0
+    }
+}
+
 impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
+}
+
+/// [`Socket::send`], where somebody else has the socket.
+pub(super) fn send_now(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
+    uninterrupted(|| send(socket.as_raw_fd(), bytes, flags))
+}
+
+/// [`Socket::recv`], where somebody else has the socket.
+pub(super) fn receive(socket: BorrowedFd<'_>, room: &mut [u8], wait: Wait) -> io::Result<usize> {
+    let flags = match wait {
+        Wait::Patiently => MsgFlags::empty(),
+        Wait::Never => MsgFlags::MSG_DONTWAIT,
+    };
+    Ok(recv(socket.as_raw_fd(), room, flags)?)
 }
 
 fn uninterrupted<T>(mut call: impl FnMut() -> nix::Result<T>) -> io::Result<T> {

@@ -1,60 +1,17 @@
 //! Many threads on one connection, and a master that answers when and in the order it likes.
 
-use std::io::{ErrorKind, Read, Write};
-use std::os::unix::net::UnixStream;
 use std::thread::scope;
 
 use super::*;
-use crate::client::testing::{LONG, Scripted, encoded, served};
+use crate::client::testing::{LONG, Scripted, moody, served};
 use crate::client::{Answer, CallError, Connection, Pipeline};
-use crate::contract::{Condition, Expiry, Seq};
+use crate::contract::{Condition, Expiry};
 use crate::error::{Error, Result};
-use crate::protocol::message::{Entry, Set};
-use crate::protocol::{Op, Request, codec};
+use crate::protocol::Request;
+use crate::protocol::message::Set;
 
 const THREADS: u64 = 16;
 const CALLS: u64 = 2_000;
-
-/// Answers each `get` with its key, the others of no value; holds back what chance says.
-fn moody(mut stream: UnixStream, rng: &mut fastrand::Rng) {
-    let (mut input, mut held, mut out) = (Vec::new(), Vec::new(), Vec::new());
-    let mut room = vec![0; 64 << 10];
-    loop {
-        // Only where nothing is held back may the next bytes be waited for.
-        stream.set_nonblocking(!held.is_empty()).unwrap();
-        let len = rng.usize(1..room.len());
-        match stream.read(&mut room[..len]) {
-            Ok(0) => return,
-            Ok(read) => input.extend_from_slice(&room[..read]),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-            Err(error) => panic!("{error}"),
-        }
-        let mut used = 0;
-        while let Some(frame) = frame::split(&input[used..], 1 << 20).unwrap() {
-            used += frame.wire_len();
-            assert_eq!(frame.header.code, Op::Get as u8);
-            let Ok(Request::Get { key }) = codec::read_request(frame) else {
-                panic!("{frame:?}")
-            };
-            let (seq, ttl_ms) = (Seq(1), None);
-            let value = key.into();
-            let reply = Reply::Entry(Entry { seq, ttl_ms, value });
-            held.push(encoded(frame.header.id, &reply));
-        }
-        input.drain(..used);
-        for _ in 0..rng.usize(0..=held.len()) {
-            let reply = held.swap_remove(rng.usize(..held.len()));
-            out.extend_from_slice(&reply);
-        }
-        stream.set_nonblocking(false).unwrap();
-        // In pieces that respect no frame.
-        while !out.is_empty() {
-            let piece = rng.usize(1..=out.len());
-            stream.write_all(&out[..piece]).unwrap();
-            out.drain(..piece);
-        }
-    }
-}
 
 #[test]
 fn each_of_many_threads_gets_its_own_replies_in_whatever_order_they_come() {

@@ -1,7 +1,7 @@
 //! Masters for the client's tests: one that serves a memory backend as the real one does, in a
 //! blocking loop on a thread, and one that says exactly what a test wants said.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::thread::JoinHandle;
@@ -10,11 +10,11 @@ use std::time::Duration;
 use super::{ConnectOptions, Connection};
 use crate::backend::MemoryBackend;
 use crate::config::Limits;
-use crate::contract::Capabilities;
+use crate::contract::{Capabilities, Seq};
 use crate::exec::{Conversation, Host, Next, Origin};
 use crate::protocol::auth::Secret;
-use crate::protocol::message::Welcome;
-use crate::protocol::{Header, Op, Reply, codec, frame};
+use crate::protocol::message::{Entry, Welcome};
+use crate::protocol::{Header, Op, Reply, Request, codec, frame};
 use crate::time::{Clock, SystemClock};
 
 /// Long enough for the slowest machine; only a failing test waits so long.
@@ -189,7 +189,7 @@ impl Scripted {
             match self.stream.read(&mut room) {
                 Ok(0) => return true,
                 Ok(_) => {}
-                Err(error) => return error.kind() == std::io::ErrorKind::ConnectionReset,
+                Err(error) => return error.kind() == ErrorKind::ConnectionReset,
             }
         }
     }
@@ -216,5 +216,46 @@ pub(super) fn welcome() -> Welcome {
         generation: 1,
         pid: 9,
         proof: None,
+    }
+}
+
+/// Answers each `get` with its key, the others of no value; holds back what chance says.
+pub(super) fn moody(mut stream: UnixStream, rng: &mut fastrand::Rng) {
+    let (mut input, mut held, mut out) = (Vec::new(), Vec::new(), Vec::new());
+    let mut room = vec![0; 64 << 10];
+    loop {
+        // Only where nothing is held back may the next bytes be waited for.
+        stream.set_nonblocking(!held.is_empty()).unwrap();
+        let len = rng.usize(1..room.len());
+        match stream.read(&mut room[..len]) {
+            Ok(0) => return,
+            Ok(read) => input.extend_from_slice(&room[..read]),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) => panic!("{error}"),
+        }
+        let mut used = 0;
+        while let Some(frame) = frame::split(&input[used..], 1 << 20).unwrap() {
+            used += frame.wire_len();
+            assert_eq!(frame.header.code, Op::Get as u8);
+            let Ok(Request::Get { key }) = codec::read_request(frame) else {
+                panic!("{frame:?}")
+            };
+            let (seq, ttl_ms) = (Seq(1), None);
+            let value = key.into();
+            let reply = Reply::Entry(Entry { seq, ttl_ms, value });
+            held.push(encoded(frame.header.id, &reply));
+        }
+        input.drain(..used);
+        for _ in 0..rng.usize(0..=held.len()) {
+            let reply = held.swap_remove(rng.usize(..held.len()));
+            out.extend_from_slice(&reply);
+        }
+        stream.set_nonblocking(false).unwrap();
+        // In pieces that respect no frame.
+        while !out.is_empty() {
+            let piece = rng.usize(1..=out.len());
+            stream.write_all(&out[..piece]).unwrap();
+            out.drain(..piece);
+        }
     }
 }

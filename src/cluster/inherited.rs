@@ -12,6 +12,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use nix::sys::socket::{AddressFamily, SockaddrLike, SockaddrStorage, getsockname};
 
 use super::options::Options;
+#[cfg(feature = "tokio")]
+use crate::client::Multiplexed;
 use crate::client::{ConnectOptions, Connection};
 use crate::error::{Error, Result};
 use crate::sys;
@@ -29,23 +31,53 @@ pub enum Listener {
     Unix(UnixListener),
 }
 
-/// The connection over the inherited channel. A process has one, whoever asks and how often.
-static CONNECTION: Mutex<Option<Arc<Connection>>> = Mutex::new(None);
+/// What is made of the inherited channel: a process has one, whoever asks and how often.
+enum Channel {
+    Unused,
+    /// For threads.
+    Shared(Arc<Connection>),
+    /// For tasks.
+    #[cfg(feature = "tokio")]
+    Multiplexed(Arc<Multiplexed>),
+}
 
-/// The connection to the master over the channel with this number.
-pub(super) fn connection(fd: RawFd, options: &Options) -> Result<Arc<Connection>> {
-    let mut shared = CONNECTION.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(connection) = &*shared {
-        return Ok(Arc::clone(connection));
+static CHANNEL: Mutex<Channel> = Mutex::new(Channel::Unused);
+
+/// The connection for threads over the channel with this number; `None` where tasks have it.
+pub(super) fn connection(fd: RawFd, options: &Options) -> Result<Option<Arc<Connection>>> {
+    let mut channel = CHANNEL.lock().unwrap_or_else(PoisonError::into_inner);
+    match &*channel {
+        Channel::Shared(connection) => return Ok(Some(Arc::clone(connection))),
+        #[cfg(feature = "tokio")]
+        Channel::Multiplexed(_) => return Ok(None),
+        Channel::Unused => {}
     }
+    let connection = Arc::new(greet(fd, options)?);
+    *channel = Channel::Shared(Arc::clone(&connection));
+    Ok(Some(connection))
+}
+
+/// The connection for tasks over the channel with this number; `None` where threads have it.
+#[cfg(feature = "tokio")]
+pub(super) fn multiplexed(fd: RawFd, options: &Options) -> Result<Option<Arc<Multiplexed>>> {
+    let mut channel = CHANNEL.lock().unwrap_or_else(PoisonError::into_inner);
+    match &*channel {
+        Channel::Multiplexed(connection) => return Ok(Some(Arc::clone(connection))),
+        Channel::Shared(_) => return Ok(None),
+        Channel::Unused => {}
+    }
+    let connection = Arc::new(Multiplexed::start(greet(fd, options)?)?);
+    *channel = Channel::Multiplexed(Arc::clone(&connection));
+    Ok(Some(connection))
+}
+
+fn greet(fd: RawFd, options: &Options) -> Result<Connection> {
     let how = ConnectOptions {
         // Having the channel is the proof.
         secret: None,
         timeout: options.timeout,
     };
-    let connection = Arc::new(Connection::from_channel(channel(fd)?, &how)?);
-    *shared = Some(Arc::clone(&connection));
-    Ok(connection)
+    Connection::from_channel(channel(fd)?, &how)
 }
 
 /// Becomes the owner of the channel with this number.

@@ -6,7 +6,6 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use super::election;
 use super::link::{Keeper, Link, Local};
 use super::options::{Options, Plan, Role};
 use crate::client::{self, Answer, CallError, Pipeline};
@@ -141,7 +140,7 @@ impl Links {
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Err(self.gone());
+                return Err(gone(&self.options));
             }
             relinking = self
                 .relinked
@@ -152,12 +151,7 @@ impl Links {
         *relinking = true;
         drop(relinking);
         let _done = Relinking(self);
-        let made = match self.plan {
-            Plan::Connect => election::connect(&self.options, deadline),
-            Plan::ConnectOrServe => election::connect_or_serve(&self.options, deadline),
-            Plan::Channel(_) | Plan::Serve | Plan::Standalone => Err(Error::MasterGone),
-        };
-        let made = made.map(Arc::new);
+        let made = self.plan.relink(&self.options, deadline).map(Arc::new);
         if let Ok(link) = &made {
             let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
             *current = Arc::clone(link);
@@ -169,16 +163,6 @@ impl Links {
         self.relinking
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn gone(&self) -> Error {
-        match self.options.socket_path() {
-            Ok(path) => Error::Unreachable {
-                path,
-                source: std::io::ErrorKind::TimedOut.into(),
-            },
-            Err(error) => error,
-        }
     }
 }
 
@@ -193,8 +177,19 @@ impl Drop for Relinking<'_> {
     }
 }
 
+/// The error where nobody made a new link in time.
+pub(super) fn gone(options: &Options) -> Error {
+    match options.socket_path() {
+        Ok(path) => Error::Unreachable {
+            path,
+            source: std::io::ErrorKind::TimedOut.into(),
+        },
+        Err(error) => error,
+    }
+}
+
 /// Whether asking twice does no more than asking once, whatever others do in between.
-fn is_repeatable(request: &Request<'_>) -> bool {
+pub(super) fn is_repeatable(request: &Request<'_>) -> bool {
     matches!(
         request.op(),
         Op::Ping | Op::Get | Op::All | Op::Length | Op::Touch

@@ -5,8 +5,13 @@
 //! one, [`links`] is what it goes through and how a lost master is replaced, `election` is who
 //! becomes the master, [`dumps`] what
 //! is kept beyond the process, [`link`] and `serving` are what is behind. `run` and [`launch`] are
-//! masters with workers.
+//! masters with workers. For programs on tokio `async_store` and `async_links` stand beside `store`
+//! and [`links`].
 
+#[cfg(feature = "tokio")]
+pub(crate) mod async_links;
+#[cfg(feature = "tokio")]
+mod async_store;
 mod batch;
 mod create;
 pub(crate) mod dumps;
@@ -17,12 +22,15 @@ pub(crate) mod launch;
 pub(crate) mod link;
 pub(crate) mod links;
 pub(crate) mod options;
+mod replies;
 mod run;
 mod secret;
 pub(crate) mod serving;
 mod store;
 mod update;
 
+#[cfg(feature = "tokio")]
+pub use async_store::{AsyncAll, AsyncStore};
 pub use batch::{Batch, Outcome};
 pub use entry::{DestroyOptions, Entry, SetOptions};
 pub use inherited::Listener;

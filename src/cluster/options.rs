@@ -290,7 +290,7 @@ pub(crate) struct Surroundings {
 }
 
 /// How a store will be come by.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Plan {
     Standalone,
     Serve,

@@ -11,8 +11,9 @@ use super::batch::{Batch, Outcome};
 use super::entry::{DestroyOptions, Entry, SetOptions, expiry, milliseconds};
 use super::links::Links;
 use super::options::Role;
+use super::replies::{self, Item};
 use crate::contract::{Capabilities, Seq};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::protocol::message::Regenerate;
 use crate::protocol::{Reply, Request};
 
@@ -21,7 +22,7 @@ use crate::protocol::{Reply, Request};
 ///
 /// Every call waits for its reply, at most for the handle's timeout. A connection that was lost is
 /// made anew by the next call, with jitter between attempts; requests that change nothing, and
-/// `touch`, are repeated by themselves, others are answered with [`Error::OutcomeUnknown`].
+/// `touch`, are repeated by themselves, others are answered with [`Error::OutcomeUnknown`](crate::Error::OutcomeUnknown).
 #[derive(Clone)]
 pub struct Store {
     links: Arc<Links>,
@@ -55,14 +56,10 @@ impl Store {
     /// The live entry with this key.
     ///
     /// # Errors
-    /// [`Error::WrongKind`] if it is a hash of the Redis dialect.
+    /// [`Error::WrongKind`](crate::Error::WrongKind) if it is a hash of the Redis dialect.
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Entry>> {
         let key = key.as_ref();
-        self.call(&Request::Get { key }, |reply| match reply {
-            Reply::Entry(entry) => Ok(Some(Entry::read(entry))),
-            Reply::Missing => Ok(None),
-            other => Err(unexpected(&other)),
-        })
+        self.call(&Request::Get { key }, replies::entry)
     }
 
     /// Writes an entry that stays until it is destroyed, whatever was there.
@@ -73,7 +70,7 @@ impl Store {
     /// Writes an entry.
     ///
     /// # Errors
-    /// [`Error::Conflict`] if the condition in `options` does not hold.
+    /// [`Error::Conflict`](crate::Error::Conflict) if the condition in `options` does not hold.
     pub fn set_with(
         &self,
         key: impl AsRef<[u8]>,
@@ -81,7 +78,7 @@ impl Store {
         options: SetOptions,
     ) -> Result<Seq> {
         let request = options.request(key.as_ref(), value.as_ref());
-        self.call(&request, |reply| written(&reply))
+        self.call(&request, replies::stored)
     }
 
     /// Moves the deadline of a live entry, and nothing else; `None` for ever. Whether there was
@@ -91,7 +88,7 @@ impl Store {
             key: key.as_ref(),
             expiry: expiry(ttl),
         };
-        self.call(&request, |reply| was_there(&reply))
+        self.call(&request, replies::was_there)
     }
 
     /// Removes an entry. Whether a live one was there.
@@ -101,7 +98,7 @@ impl Store {
 
     /// Removes an entry, and says how. Whether a live one was there.
     pub fn destroy_with(&self, key: impl AsRef<[u8]>, options: DestroyOptions) -> Result<bool> {
-        self.call(&options.request(key.as_ref()), |reply| was_there(&reply))
+        self.call(&options.request(key.as_ref()), replies::was_there)
     }
 
     /// Gives the entry with the key `old` the key `new`, with value and deadline, in one step: a
@@ -141,7 +138,7 @@ impl Store {
         });
         self.call(&request, |reply| match reply {
             Reply::Missing => Ok(None),
-            reply => written(&reply).map(Some),
+            reply => replies::stored(reply).map(Some),
         })
     }
 
@@ -158,23 +155,17 @@ impl Store {
 
     /// The number of live entries, with the hashes of the Redis dialect.
     pub fn length(&self) -> Result<u64> {
-        self.call(&Request::Length, |reply| match reply {
-            Reply::Length(length) => Ok(length),
-            other => Err(unexpected(&other)),
-        })
+        self.call(&Request::Length, replies::length)
     }
 
     /// Removes everything.
     pub fn clear(&self) -> Result<()> {
-        self.call(&Request::Clear, |reply| was_there(&reply).map(|_| ()))
+        self.call(&Request::Clear, replies::was_there).map(|_| ())
     }
 
     /// Whether the master answers.
     pub fn ping(&self) -> Result<()> {
-        self.call(&Request::Ping, |reply| match reply {
-            Reply::Pong => Ok(()),
-            other => Err(unexpected(&other)),
-        })
+        self.call(&Request::Ping, replies::pong)
     }
 
     /// Does all operations of a batch, with as few round trips as possible. One outcome for each,
@@ -188,7 +179,7 @@ impl Store {
     /// The value with this key, from JSON.
     ///
     /// # Errors
-    /// [`Error::Json`] if the value is not JSON of this type.
+    /// [`Error::Json`](crate::Error::Json) if the value is not JSON of this type.
     pub fn get_json<T: DeserializeOwned>(&self, key: impl AsRef<[u8]>) -> Result<Option<T>> {
         self.get(key)?.map(|entry| entry.json()).transpose()
     }
@@ -196,7 +187,7 @@ impl Store {
     /// Writes a value as JSON, which every language can read.
     ///
     /// # Errors
-    /// [`Error::Json`] if it cannot be written as JSON; [`Error::Conflict`] as for
+    /// [`Error::Json`](crate::Error::Json) if it cannot be written as JSON; [`Error::Conflict`](crate::Error::Conflict) as for
     /// [`set_with`](Self::set_with).
     pub fn set_json<T: Serialize + ?Sized>(
         &self,
@@ -236,7 +227,7 @@ impl Store {
     /// A page of [`all`](Self::all) from `cursor` on, zero at the start, and where the next one
     /// begins, zero after the last.
     pub(crate) fn page(&self, cursor: u64) -> Result<(u64, Vec<Item>)> {
-        self.call(&Request::All { cursor, limit: 0 }, read_page)
+        self.call(&Request::All { cursor, limit: 0 }, replies::page)
     }
 
     fn call<R>(
@@ -275,42 +266,4 @@ impl Iterator for All<'_> {
             }
         }
     }
-}
-
-pub(crate) type Item = (Vec<u8>, Entry);
-
-/// The entries of a page, and where the next starts; zero after the last.
-fn read_page(reply: Reply<'_>) -> Result<(u64, Vec<Item>)> {
-    let Reply::Page(page) = reply else {
-        return Err(unexpected(&reply));
-    };
-    let items = page.items.into_iter().map(|item| {
-        let entry = Entry {
-            value: item.value.into_owned(),
-            seq: item.seq,
-            ttl: item.ttl_ms.map(Duration::from_millis),
-        };
-        (item.key.into_owned(), entry)
-    });
-    Ok((page.next, items.collect()))
-}
-
-fn written(reply: &Reply<'_>) -> Result<Seq> {
-    match *reply {
-        Reply::Stored { seq } => Ok(seq),
-        Reply::Conflict { found } => Err(Error::Conflict { found }),
-        ref other => Err(unexpected(other)),
-    }
-}
-
-fn was_there(reply: &Reply<'_>) -> Result<bool> {
-    match reply {
-        Reply::Done => Ok(true),
-        Reply::Missing => Ok(false),
-        other => Err(unexpected(other)),
-    }
-}
-
-fn unexpected(reply: &Reply<'_>) -> Error {
-    Error::Protocol(format!("\"{}\" is no reply to that request", reply.name()))
 }

@@ -158,7 +158,7 @@ pub(super) fn set_use(source: &mut impl PageSource, first: u32, used: Option<Use
 pub(super) fn use_of(source: &impl PageSource, first: u32) -> Option<Use> {
     match source.bytes(TABLE_AT + u64::from(first))[0] {
         LARGE => Some(Use::Large),
-        class if (1..=CLASSES).contains(&class.into()) => {
+        class if (1..=CLASSES).contains(&usize::from(class)) => {
             Some(Use::Slab(Class::numbered(class - 1)))
         }
         _ => None,
