@@ -9,6 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Command;
 
+use crate::common::ended::end;
 use crate::common::redis::Master;
 use crate::common::{Running, clean, eventually, folder as temporary, skipped};
 use crate::{folder, has_packages};
@@ -16,11 +17,11 @@ use crate::{folder, has_packages};
 /// What clients have to know of a store that has a secret.
 const SECRET: &str = "open, sesame: 16 bytes";
 
-/// Runs a program that proves something to its end; `of` is what.
+/// Runs a program that proves something to its end, which it sees to itself; `of` is what.
 pub(crate) fn until_proved(node: &mut Command, of: &str) {
-    let finished = Running::start(node).finish();
-    let said = [finished.stdout, finished.stderr].concat().join("\n");
-    assert!(finished.status.success(), "{node:?} of {of}:\n{said}");
+    let ended = end(node);
+    let said = format!("{}\n{}", ended.text(), ended.stderr);
+    assert_eq!(ended.code, Some(0), "{node:?} of {of}:\n{said}");
     let is_counted = said.contains("# pass ") || said.contains("ℹ pass ");
     assert!(is_counted, "{node:?} proves nothing:\n{said}");
 }

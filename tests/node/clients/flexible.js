@@ -25,10 +25,10 @@ for (const under of ['redis4', 'redis5', 'redis', 'ioredis5', 'ioredis']) {
     assert.equal(await one.get('ann'), null);
     const first = await one.consume('ann', 2);
     assert.deepEqual([first.consumedPoints, first.remainingPoints, first.isFirstInDuration], [2, 3, true]);
-    within(first.msBeforeNext, 58_000, 60_000);
+    within(first.msBeforeNext, 40_000, 60_000);
     assert.equal((await other.consume('ann', 3)).remainingPoints, 0);
     const rejected = await isRejected(one.consume('ann'));
-    within(rejected.msBeforeNext, 58_000, 60_000);
+    within(rejected.msBeforeNext, 40_000, 60_000);
     assert.equal((await other.get('ann')).consumedPoints, 6);
     assert.equal((await one.reward('ann', 4)).consumedPoints, 2);
     assert.equal((await one.penalty('ann', 2)).consumedPoints, 4);
@@ -39,7 +39,7 @@ for (const under of ['redis4', 'redis5', 'redis', 'ioredis5', 'ioredis']) {
     await one.set('ever', 4, 0);
     assert.equal(await storeClient.ttl('rlflx:ever'), -1);
     assert.equal((await one.consume('ever')).consumedPoints, 5);
-    within(await storeClient.ttl('rlflx:ever'), 59, 60);
+    within(await storeClient.ttl('rlflx:ever'), 40, 60);
   });
 
   proves(of('who is blocked stays so for his time'), async (t) => {
@@ -47,10 +47,10 @@ for (const under of ['redis4', 'redis5', 'redis', 'ioredis5', 'ioredis']) {
     const limiter = new RateLimiterRedis({ storeClient, useRedisPackage, points: 2, duration: 60, blockDuration: 300, keyPrefix: 'login' });
     await limiter.consume('ann', 2);
     await isRejected(limiter.consume('ann'));
-    within(await storeClient.ttl('login:ann'), 299, 300);
+    within(await storeClient.ttl('login:ann'), 280, 300);
     await limiter.block('bob', 100);
-    within(await storeClient.ttl('login:bob'), 99, 100);
-    within((await isRejected(limiter.consume('bob'))).msBeforeNext, 98_000, 100_000);
+    within(await storeClient.ttl('login:bob'), 80, 100);
+    within((await isRejected(limiter.consume('bob'))).msBeforeNext, 80_000, 100_000);
   });
 
   proves(of('time brings new points; bursts take from elsewhere'), async (t) => {
@@ -60,7 +60,7 @@ for (const under of ['redis4', 'redis5', 'redis', 'ioredis5', 'ioredis']) {
     const bursty = new BurstyRateLimiter(steady, burst);
     for (let n = 0; n < 3; n++) await bursty.consume('ann');
     await isRejected(bursty.consume('ann'));
-    within(await storeClient.ttl('burst:ann'), 598, 600);
+    within(await storeClient.ttl('burst:ann'), 580, 600);
     await storeClient.expire('rlflx:ann', 0);
     assert.equal((await bursty.consume('ann')).consumedPoints, 1);
   });

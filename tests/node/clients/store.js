@@ -7,6 +7,12 @@ const { test } = require('node:test');
 const sock = process.env.STORE_SOCK;
 let proxies = 0;
 
+// What a failed test has left open would keep the program alive.
+setTimeout(() => {
+  console.error('something was left open');
+  process.exit(1);
+}, 120_000).unref();
+
 // A client of the package with this name, connected, to an empty store.
 const connect = async (t, name) => {
   const isIo = name.startsWith('ioredis');
