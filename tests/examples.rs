@@ -43,6 +43,18 @@ fn test_standalone_reads_alone() {
 }
 
 #[test]
+fn own_backend_is_under_a_store_and_says_what_it_lacks() {
+    let ended = end(&mut clean(example("own_backend"))).with(0, &[]);
+    let lines: Vec<_> = ended.text().lines().collect();
+    let expected = [
+        "sess:1 = hello",
+        "1 entry, {\"length\", \"clear\", \"compare-and-set\"}",
+        "all is not supported by the store's backend",
+    ];
+    assert_eq!(lines, expected);
+}
+
+#[test]
 fn embed_master_serves_the_command_line() {
     let folder = folder();
     let sock = folder.path().join("s");
