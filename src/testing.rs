@@ -23,6 +23,8 @@
 //! # Ok::<(), memstore_cluster::Error>(())
 //! ```
 
+pub mod conformance;
+
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 

@@ -57,6 +57,18 @@ fn session_race_shows_what_goes_wrong_and_what_helps() {
 }
 
 #[test]
+fn own_backend_is_under_a_store_and_says_what_it_lacks() {
+    let ended = end(&mut clean(example("own_backend"))).with(0, &[]);
+    let lines: Vec<_> = ended.text().lines().collect();
+    let expected = [
+        "sess:1 = hello",
+        "1 entry, {\"length\", \"clear\", \"compare-and-set\"}",
+        "all is not supported by the store's backend",
+    ];
+    assert_eq!(lines, expected);
+}
+
+#[test]
 fn embed_master_serves_the_command_line() {
     let folder = folder();
     let sock = folder.path().join("s");

@@ -162,6 +162,7 @@ impl Backend for ModelBackend {
             .with(Capabilities::LENGTH)
             .with(Capabilities::CLEAR)
             .with(Capabilities::COMPARE_AND_SET)
+            .with(Capabilities::KINDS)
     }
 
     fn get(&mut self, now: Millis, key: &[u8]) -> Result<Option<EntryRef<'_>>, BackendError> {
