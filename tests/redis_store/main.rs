@@ -10,6 +10,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod contract;
 mod masters;
 mod near;
 mod servers;

@@ -73,7 +73,8 @@ fn cluster() -> Option<(Vec<Server>, String)> {
         write!(hosts, "{comma}127.0.0.1:{}", node.port).expect("a string takes it");
         hosts
     });
-    Some((nodes, format!("redis-cluster://{hosts}")))
+    // On a machine that has much to do a second may be too little.
+    Some((nodes, format!("redis-cluster://{hosts}?timeout=5s")))
 }
 
 #[test]
@@ -219,7 +220,7 @@ fn what_sentinels_watch_is_found_again_when_a_replica_takes_over() {
         .iter()
         .map(|(port, _)| format!("127.0.0.1:{port}"))
         .collect();
-    let store = &mut open(&format!("redis-sentinel://{}/mine", hosts.join(","))).unwrap();
+    let store = &mut open(&format!("redis-sentinel://{}/mine?timeout=5s", hosts.join(","))).unwrap();
     set(store, "k", "before").unwrap();
     eventually("the replica has it", || {
         (replica.cli(&["GET", "k"]) == "before").then_some(())
