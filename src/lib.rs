@@ -65,8 +65,8 @@ pub mod testing;
 pub mod time;
 
 pub use cluster::{
-    All, Batch, Cluster, DestroyOptions, Entry, Listener, Options, Outcome, Role, SetOptions,
-    Source, Store, Worker, read_secret,
+    All, Batch, Cluster, DestroyOptions, Entry, Listener, Message, Options, Outcome, Role,
+    SetOptions, Source, Store, Subscription, Worker, read_secret,
 };
 pub use config::{Restart, Standalone};
 pub use error::{Error, Result};

@@ -3,10 +3,10 @@
 use std::fmt::Write;
 
 use super::call::{Call, database, is_word};
-use super::channels::Scope;
 use super::config::policy;
 use super::connection::databases;
 use super::fault::Done;
+use crate::exec::channels::Scope;
 
 /// The Redis whose words and replies these are.
 pub(super) const VERSION: &str = "7.0.15";
@@ -106,7 +106,7 @@ fn memory(call: &mut Call<'_>, text: &mut String) {
 
 fn stats(call: &mut Call<'_>, text: &mut String) {
     let shared = &*call.shared;
-    let names = |scope| shared.channels.names(scope).len();
+    let names = |scope| call.hub.channels.names(scope).len();
     line(
         text,
         format_args!("total_connections_received:{}", shared.received),

@@ -3,15 +3,15 @@
 use std::rc::Rc;
 
 use super::call::Call;
-use super::channels::Subscriptions;
 use super::fault::Fault;
 use super::profile::{Profile, Shown};
-use super::shared::{ClientId, Shared};
+use super::shared::Shared;
 use super::table::{self, Command, Flag, Missing};
 use super::transaction::Transaction;
 use crate::backend::Backend;
 use crate::config::Limits;
-use crate::exec::{Next, Origin};
+use crate::exec::channels::Subscriptions;
+use crate::exec::{ClientId, Hub, Next, Origin};
 use crate::protocol::auth::Secret;
 use crate::protocol::resp::{Bounds, Parser, Progress, Protocol, Request, Trust, Writer};
 use crate::time::Millis;
@@ -28,6 +28,8 @@ pub struct Host<'h> {
     pub secret: Option<&'h Secret>,
     /// What all sessions share.
     pub shared: &'h mut Shared,
+    /// Where messages meet their subscribers.
+    pub hub: &'h mut Hub,
 }
 
 /// What became of the request at the front of some bytes.
@@ -72,7 +74,7 @@ impl Session {
     pub fn new(host: &mut Host<'_>, origin: Origin) -> Self {
         let is_trusted = origin != Origin::Path;
         Self {
-            profile: host.shared.enter(origin, host.now),
+            profile: host.shared.enter(host.hub, origin, host.now),
             parser: Parser::default(),
             protocol: Protocol::default(),
             database: 0,
@@ -86,15 +88,15 @@ impl Session {
     }
 
     /// The connection is gone.
-    pub fn leave(mut self, shared: &mut Shared) {
-        let id = self.id();
-        shared.channels.clear(id, &mut self.subscriptions);
-        shared.leave(id);
+    pub fn leave(mut self, hub: &mut Hub, shared: &mut Shared) {
+        let own = &mut self.subscriptions;
+        hub.channels.clear(self.profile.mailbox(), own);
+        shared.leave(self.id());
     }
 
     /// Its number.
     pub fn id(&self) -> ClientId {
-        self.profile.id
+        self.profile.id()
     }
 
     /// Whether it has proved what it has to.
@@ -201,9 +203,10 @@ impl Session {
 
     /// Puts the mail that waits at this place of the output.
     fn deliver(&self, at: usize, out: &mut Vec<u8>) {
-        if self.profile.has_mail() {
+        let mailbox = self.profile.mailbox();
+        if mailbox.has_mail() {
             let after = out.split_off(at);
-            for message in self.profile.take_mail() {
+            for message in mailbox.take_all() {
                 out.extend_from_slice(&message);
             }
             out.extend_from_slice(&after);
@@ -267,6 +270,7 @@ impl Session {
             secret: host.secret,
             session: self,
             shared: host.shared,
+            hub: host.hub,
             backend: host.backend,
         }
     }

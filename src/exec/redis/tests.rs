@@ -3,7 +3,7 @@
 use super::{Host, Session, Shared, Taken};
 use crate::backend::{Backend, Cursor, EntryRef, MemoryBackend, Walk};
 use crate::config::{KeyspaceEvents, Limits};
-use crate::exec::Origin;
+use crate::exec::{Hub, Origin};
 use crate::time::Millis;
 
 const NOW: Millis = Millis::from_unix(5_000);
@@ -13,25 +13,29 @@ struct World {
     backend: MemoryBackend,
     limits: Limits,
     shared: Shared,
+    hub: Hub,
     session: Session,
 }
 
 impl World {
     fn new(backend: MemoryBackend, limits: Limits) -> Self {
         let mut backend = backend;
-        let mut shared = Shared::new(NOW, 1, &limits, KeyspaceEvents::default());
+        let mut shared = Shared::new(NOW, 1);
+        let mut hub = Hub::new(&limits, KeyspaceEvents::default());
         let mut host = Host {
             backend: &mut backend,
             now: NOW,
             limits: &limits,
             secret: None,
             shared: &mut shared,
+            hub: &mut hub,
         };
         let session = Session::new(&mut host, Origin::Path);
         Self {
             backend,
             limits,
             shared,
+            hub,
             session,
         }
     }
@@ -44,6 +48,7 @@ impl World {
             limits: &self.limits,
             secret: None,
             shared: &mut self.shared,
+            hub: &mut self.hub,
         };
         let mut out = Vec::new();
         let line = format!("{line}\r\n");
