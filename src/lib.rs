@@ -31,7 +31,7 @@
 //! | `snapshot` | entries in files | |
 //! | `store` | the memory backend's engine; pure but for where pages come from | |
 //! | [`backend`] | the [`Backend`](backend::Backend) trait and what holds the data | `store` |
-//! | [`exec`] | one request, one reply; pure | `protocol`, `backend` |
+//! | [`exec`] | one request, one reply; who gets which message | `protocol`, `backend` |
 //! | `net` | the event loop, the path socket, signals | `protocol` |
 //! | [`supervisor`] | decides about workers (pure), and does it | |
 //! | [`client`] | the worker's side of a connection | `protocol` |

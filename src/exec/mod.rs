@@ -2,8 +2,9 @@
 //!
 //! Every request of every dialect and role passes through [`execute`], so the rules of the store
 //! contract (limits, relative deadlines, what is unsupported) stand here once. [`Conversation`]
-//! is what surrounds requests on a connection: who may ask, and in which order. Pure: the time
-//! and all randomness come in as arguments.
+//! is what surrounds requests on a connection: who may ask, and in which order. [`Hub`] is where
+//! messages meet their subscribers. Pure: the time and all randomness come in as arguments; only
+//! for its messages can a thread wait, in `mailbox`.
 
 mod channels;
 mod conversation;
