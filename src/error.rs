@@ -70,6 +70,10 @@ pub enum Error {
         /// The operation that was asked for.
         operation: &'static str,
     },
+    /// Messages for a subscription were lost, for this reason, after those that it gave so far. It
+    /// goes on with what was published since.
+    #[error("messages were missed: {0}")]
+    Missed(&'static str),
     /// The master at the other end of an inherited channel is gone; a worker ends with its master.
     #[error("the master is gone")]
     MasterGone,

@@ -31,7 +31,7 @@
 //! | `snapshot` | entries in files | |
 //! | `store` | the memory backend's engine; pure but for where pages come from | |
 //! | [`backend`] | the [`Backend`](backend::Backend) trait and what holds the data | `store` |
-//! | [`exec`] | one request, one reply; pure | `protocol`, `backend` |
+//! | [`exec`] | one request, one reply; who gets which message | `protocol`, `backend` |
 //! | `net` | the event loop, the path socket, signals | `protocol` |
 //! | [`supervisor`] | decides about workers (pure), and does it | |
 //! | [`client`] | the worker's side of a connection | `protocol` |
@@ -75,8 +75,8 @@ pub mod testing;
 pub mod time;
 
 pub use cluster::{
-    All, Batch, Cluster, DestroyOptions, Entry, Listener, Options, Outcome, Role, SetOptions,
-    Source, Store, Worker, read_secret,
+    All, Batch, Cluster, DestroyOptions, Entry, Listener, Message, Options, Outcome, Role,
+    SetOptions, Source, Store, Subscription, Worker, read_secret,
 };
 #[cfg(feature = "tokio")]
 pub use cluster::{AsyncAll, AsyncStore};

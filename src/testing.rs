@@ -159,7 +159,8 @@ impl Builder {
         let serving = Serving::start(&options, None, Arc::clone(&backend), Arc::clone(&clock))?;
         let controller = serving.controller().clone();
         let keeper = Keeper::Thread(serving);
-        let link = Link::Local(Local::new(backend, clock, &options.limits, keeper));
+        let hub = controller.hub().clone();
+        let link = Link::Local(Local::new(backend, hub, clock, &options.limits, keeper));
         let links = Links::new(options.clone(), Plan::Serve, link);
         Ok(TestMaster {
             store: Store::new(Arc::new(links), options.timeout),

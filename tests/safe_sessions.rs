@@ -117,7 +117,7 @@ fn every_change_of_many_at_once_is_in_the_result() {
                     let cart = store.update_json("cart", add).unwrap().unwrap();
                     assert_eq!(cart.last(), Some(&number));
                     let count = |visits: &[u8]| {
-                        let visits: usize = str::from_utf8(visits).unwrap().parse().unwrap();
+                        let visits: usize = std::str::from_utf8(visits).unwrap().parse().unwrap();
                         (visits + 1).to_string()
                     };
                     assert!(store.update("visits", count).unwrap().is_some());

@@ -191,19 +191,24 @@ pub(super) fn key_of<'a>(request: &Request<'a>) -> Option<&'a [u8]> {
         | Request::Set(Set { key, .. })
         // The old one is only looked for.
         | Request::Regenerate(Regenerate { to: key, .. }) => Some(key),
+        // It is bounded as a key is.
+        Request::Publish { channel, .. } => Some(channel),
         Request::Hello(_)
         | Request::Auth(_)
         | Request::Ping
         | Request::All { .. }
         | Request::Length
-        | Request::Clear => None,
+        | Request::Clear
+        | Request::Subscribe(_)
+        | Request::Receive { .. }
+        | Request::Unsubscribe { .. } => None,
     }
 }
 
 /// The bytes of the request that are somebody's value.
 pub(super) fn value_of<'a>(request: &Request<'a>) -> Option<&'a [u8]> {
     match *request {
-        Request::Set(Set { value, .. }) => Some(value),
+        Request::Set(Set { value, .. }) | Request::Publish { message: value, .. } => Some(value),
         _ => None,
     }
 }

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use super::{ConnectOptions, Connection};
 use crate::backend::MemoryBackend;
-use crate::config::Limits;
+use crate::config::{KeyspaceEvents, Limits};
 use crate::contract::{Capabilities, Seq};
-use crate::exec::{Conversation, Host, Next, Origin};
+use crate::exec::{Conversation, Host, Hub, Next, Origin};
 use crate::protocol::auth::Secret;
 use crate::protocol::message::{Entry, Welcome};
 use crate::protocol::{Header, Op, Reply, Request, codec, frame};
@@ -41,7 +41,8 @@ impl Default for Terms {
 pub(super) fn serve(mut stream: UnixStream, terms: Terms) -> JoinHandle<()> {
     std::thread::spawn(move || {
         let mut backend = MemoryBackend::new();
-        let mut conversation = Conversation::new(terms.origin);
+        let mut hub = Hub::new(&terms.limits, KeyspaceEvents::default());
+        let mut conversation = Conversation::new(terms.origin, hub.enter());
         let clock = SystemClock::new();
         let (mut input, mut output) = (Vec::new(), Vec::new());
         let mut room = vec![0; 64 << 10];
@@ -65,7 +66,7 @@ pub(super) fn serve(mut stream: UnixStream, terms: Terms) -> JoinHandle<()> {
                     now: clock.now(),
                     limits: &terms.limits,
                     secret: terms.secret.as_ref(),
-                    changed: &mut |_, _, _| (),
+                    hub: &mut hub,
                     nonce: &|| [7; 32],
                     workers: 4,
                     generation: 1,

@@ -106,9 +106,11 @@ fn start(options: &Options, mastership: &Mastership) -> Result<Link> {
     let backend = options.open_backend(Role::Master, clock.as_ref())?;
     let (shared, time) = (Arc::clone(&backend), Arc::clone(&clock));
     let serving = Serving::start(options, Some(mastership), shared, time)?;
+    let hub = serving.controller().hub().clone();
     let keeper = Keeper::Thread(serving);
     Ok(Link::Local(Local::new(
         backend,
+        hub,
         clock,
         &options.limits,
         keeper,

@@ -94,7 +94,8 @@ impl Launch {
         let master = Master::new(setup).map_err(Error::io("start the master's loop"))?;
         if let Some(prepare) = prepare {
             let limits = &self.options.limits;
-            let link = Link::Local(Local::new(backend, clock, limits, Keeper::Process));
+            let hub = master.controller().hub().clone();
+            let link = Link::Local(Local::new(backend, hub, clock, limits, Keeper::Process));
             let timeout = self.options.timeout;
             let links = Links::new(self.options, Plan::Serve, link);
             prepare(&Store::new(Arc::new(links), timeout))?;

@@ -1,7 +1,7 @@
 //! What is behind a handle: a backend in this process, or a connection to the master's.
 
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::dumps::LastDump;
 use super::options::{Options, Role};
@@ -11,7 +11,8 @@ use crate::client::{self, Connection};
 use crate::config::Limits;
 use crate::contract::Capabilities;
 use crate::error::{Error, Result};
-use crate::exec;
+use crate::exec::{self, Batch, Hub, SharedHub, Subscriber};
+use crate::protocol::message::Topic;
 use crate::protocol::{Reply, Request};
 use crate::sys;
 use crate::time::{Clock, SystemClock};
@@ -27,10 +28,13 @@ pub(crate) enum Link {
 /// A backend in this process.
 pub(crate) struct Local {
     backend: SharedBackend,
+    hub: SharedHub,
     clock: Arc<dyn Clock>,
     limits: Limits,
     pub(super) capabilities: Capabilities,
     pub(super) keeper: Keeper,
+    /// Subscribers are told what went by itself, by whoever calls.
+    tells_gone: bool,
     /// The process whose backend it is; `None` where a forked child has one of its own.
     forks: Option<u32>,
 }
@@ -48,6 +52,7 @@ pub(crate) enum Keeper {
 impl Local {
     pub(crate) fn new(
         backend: SharedBackend,
+        hub: SharedHub,
         clock: Arc<dyn Clock>,
         limits: &Limits,
         keeper: Keeper,
@@ -58,10 +63,12 @@ impl Local {
             .capabilities();
         Self {
             backend,
+            hub,
             clock,
             limits: limits.clone(),
             capabilities,
             keeper,
+            tells_gone: false,
             forks: Some(sys::forks()),
         }
     }
@@ -72,7 +79,9 @@ impl Local {
         let backend = options.open_backend(Role::Standalone, clock.as_ref())?;
         let last = LastDump::of(options, &backend, &clock);
         let keeper = Keeper::Caller(last);
-        let mut local = Self::new(backend, clock, &options.limits, keeper);
+        let hub = SharedHub::new(Hub::new(&options.limits, options.keyspace_events));
+        let mut local = Self::new(backend, hub, clock, &options.limits, keeper);
+        local.tells_gone = !options.keyspace_events.is_empty();
         if options.store.is_copied_by_fork() {
             local.forks = None;
         }
@@ -85,15 +94,64 @@ impl Local {
         request: &Request<'_>,
         read: impl FnOnce(Reply<'_>) -> Result<R>,
     ) -> Result<R> {
-        if self.forks.is_some_and(|forks| forks != sys::forks()) {
-            return Err(forked());
+        self.check()?;
+        if let Request::Publish { channel, message } = *request {
+            let mut hub = self.hub.lock();
+            let reply = exec::publish(&mut hub, &self.limits, channel, message);
+            hub.wake();
+            return self.read(request, reply, read);
         }
         let mut backend = self.backend.lock().map_err(|_| poisoned())?;
         let now = self.clock.now();
         if matches!(self.keeper, Keeper::Caller(_)) {
             backend.upkeep(now);
+            if self.tells_gone {
+                self.hub.lock().tell_gone(backend.as_mut());
+            }
         }
-        let result = match exec::execute(backend.as_mut(), now, &self.limits, request) {
+        let reply = exec::execute(backend.as_mut(), now, &self.limits, request);
+        let changes = exec::changes(request, &reply);
+        let result = self.read(request, reply, read);
+        if changes[0].is_some() {
+            let mut hub = self.hub.lock();
+            for (event, key) in changes.into_iter().flatten() {
+                hub.changed(backend.as_mut(), 0, event, key);
+            }
+            hub.wake();
+        }
+        let committed = backend.commit();
+        committed.map_err(|error| Error::Backend(error.to_string()))?;
+        result
+    }
+}
+
+impl Local {
+    /// Subscribes a thread of this process.
+    pub(super) fn subscribe(&self, topics: &[Topic<'_>]) -> Result<LocalSubscriber> {
+        self.check()?;
+        let opened = Subscriber::alone(&mut self.hub.lock(), topics);
+        let opened = opened.map_err(|failure| Error::Protocol(failure.message.into_owned()))?;
+        Ok(LocalSubscriber {
+            subscriber: Some(opened),
+            hub: self.hub.clone(),
+            forks: sys::forks(),
+        })
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.forks.is_some_and(|forks| forks != sys::forks()) {
+            return Err(forked());
+        }
+        Ok(())
+    }
+
+    fn read<R>(
+        &self,
+        request: &Request<'_>,
+        reply: Reply<'_>,
+        read: impl FnOnce(Reply<'_>) -> Result<R>,
+    ) -> Result<R> {
+        match reply {
             Reply::Error(failure) => Err(client::refusal(
                 failure,
                 request,
@@ -101,10 +159,33 @@ impl Local {
                 Duration::ZERO,
             )),
             reply => read(reply),
-        };
-        let committed = backend.commit();
-        committed.map_err(|error| Error::Backend(error.to_string()))?;
-        result
+        }
+    }
+}
+
+/// A subscriber in the process with the store. It ends when dropped.
+#[derive(Debug)]
+pub(super) struct LocalSubscriber {
+    subscriber: Option<Subscriber>,
+    hub: SharedHub,
+    forks: u32,
+}
+
+impl LocalSubscriber {
+    /// Waits for messages; none where the time is over.
+    pub(super) fn wait(&self, deadline: Instant) -> Batch {
+        let subscriber = self.subscriber.as_ref();
+        subscriber.map(|one| one.wait(deadline)).unwrap_or_default()
+    }
+}
+
+impl Drop for LocalSubscriber {
+    fn drop(&mut self) {
+        // In a forked child the lock may be held by a thread that is not there.
+        let is_ours = self.forks == sys::forks();
+        if let Some(subscriber) = self.subscriber.take().filter(|_| is_ours) {
+            subscriber.close(&mut self.hub.lock());
+        }
     }
 }
 

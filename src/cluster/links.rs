@@ -123,12 +123,12 @@ impl Links {
             .collect()
     }
 
-    fn current(&self) -> Arc<Link> {
+    pub(super) fn current(&self) -> Arc<Link> {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// A link that is not `dead`. One thread makes it, the others wait for that.
-    fn relink(&self, dead: &Arc<Link>, deadline: Instant) -> Result<Arc<Link>> {
+    pub(super) fn relink(&self, dead: &Arc<Link>, deadline: Instant) -> Result<Arc<Link>> {
         let mut relinking = self.lock_relinking();
         loop {
             let current = self.current();

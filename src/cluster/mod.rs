@@ -1,7 +1,7 @@
 //! Roles and handles: how a program comes by a store, whatever process holds it.
 //!
 //! [`Options::create`] gives a [`Store`]; [`Cluster`] starts the calling program again as its
-//! workers. From the outside in: `store`, `entry`, `update` and `batch` are the handle, `create` comes by
+//! workers. From the outside in: `store`, `entry`, `update`, `batch` and `subscription` are the handle, `create` comes by
 //! one, [`links`] is what it goes through and how a lost master is replaced, `election` is who
 //! becomes the master, [`dumps`] what
 //! is kept beyond the process, [`link`] and `serving` are what is behind. `run` and [`launch`] are
@@ -27,6 +27,7 @@ mod run;
 mod secret;
 pub(crate) mod serving;
 mod store;
+mod subscription;
 mod update;
 
 #[cfg(feature = "tokio")]
@@ -38,3 +39,4 @@ pub use options::{Options, Role, Source};
 pub use run::{Cluster, Worker};
 pub use secret::read_secret;
 pub use store::{All, Store};
+pub use subscription::{Message, Subscription};

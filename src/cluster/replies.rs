@@ -71,6 +71,6 @@ pub(super) fn page(reply: Reply<'_>) -> Result<(u64, Vec<Item>)> {
     Ok((page.next, items.collect()))
 }
 
-fn unexpected(reply: &Reply<'_>) -> Error {
+pub(super) fn unexpected(reply: &Reply<'_>) -> Error {
     Error::Protocol(format!("\"{}\" is no reply to that request", reply.name()))
 }

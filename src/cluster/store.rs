@@ -163,6 +163,20 @@ impl Store {
         self.call(&Request::Clear, replies::was_there).map(|_| ())
     }
 
+    /// Sends a message to all who are [subscribed](Self::subscribe) to the channel at this moment, in
+    /// whatever process and dialect: to how many subscriptions. It is kept for nobody else.
+    ///
+    /// # Errors
+    /// [`Error::KeyTooLong`] for a channel and [`Error::ValueTooLarge`] for a message that is longer
+    /// than a key and a value may be.
+    pub fn publish(&self, channel: impl AsRef<[u8]>, message: impl AsRef<[u8]>) -> Result<u64> {
+        let request = Request::Publish {
+            channel: channel.as_ref(),
+            message: message.as_ref(),
+        };
+        self.call(&request, replies::length)
+    }
+
     /// Whether the master answers.
     pub fn ping(&self) -> Result<()> {
         self.call(&Request::Ping, replies::pong)
@@ -228,6 +242,14 @@ impl Store {
     /// begins, zero after the last.
     pub(crate) fn page(&self, cursor: u64) -> Result<(u64, Vec<Item>)> {
         self.call(&Request::All { cursor, limit: 0 }, replies::page)
+    }
+
+    pub(super) fn links(&self) -> &Arc<Links> {
+        &self.links
+    }
+
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     fn call<R>(

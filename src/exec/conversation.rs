@@ -4,14 +4,15 @@
 //! the path socket has introduced itself (and proved itself, where there is a secret) nothing it
 //! sends reaches the backend.
 
-use super::{execute, failure};
+use super::hub::{ClientId, Hub};
+use super::subscribers::Subscribers;
+use super::{changes, done, execute, failure, publish};
 use crate::backend::Backend;
 use crate::config::Limits;
-use crate::contract::Expiry;
 use crate::protocol::auth::{Bytes32, Secret, Side};
 use crate::protocol::codec::{self, DecodeError};
 use crate::protocol::frame::{self, Frame, FrameError};
-use crate::protocol::message::{Auth, ErrorCode, Failure, Hello, Regenerate, Welcome};
+use crate::protocol::message::{Auth, ErrorCode, Failure, Hello, Subscribe, Welcome};
 use crate::protocol::{Reply, Request};
 use crate::time::Millis;
 
@@ -27,10 +28,6 @@ pub enum Origin {
     Path,
 }
 
-/// Is told what happened, in Redis's word for it, and to which key. It may ask the backend what else
-/// did.
-pub type Changed<'a> = dyn FnMut(&mut dyn Backend, &'static str, &[u8]) + 'a;
-
 /// What a conversation needs of the master for one frame.
 pub struct Host<'a> {
     /// What holds the data.
@@ -41,8 +38,8 @@ pub struct Host<'a> {
     pub limits: &'a Limits,
     /// What a peer through the path socket must know, if anything.
     pub secret: Option<&'a Secret>,
-    /// Is told of each change of a key.
-    pub changed: &'a mut Changed<'a>,
+    /// Where messages meet their subscribers; is told of each change of a key.
+    pub hub: &'a mut Hub,
     /// A fresh nonce at each call, not to be guessed.
     pub nonce: &'a dyn Fn() -> Bytes32,
     /// How many workers there are.
@@ -67,6 +64,7 @@ pub enum Next {
 pub struct Conversation {
     origin: Origin,
     phase: Phase,
+    subscribers: Subscribers,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,12 +78,23 @@ enum Phase {
 }
 
 impl Conversation {
-    /// A connection on which nothing was said yet.
-    pub fn new(origin: Origin) -> Self {
+    /// A connection on which nothing was said yet, with a number of its own.
+    pub fn new(origin: Origin, client: ClientId) -> Self {
         Self {
             origin,
             phase: Phase::Silent,
+            subscribers: Subscribers::new(client),
         }
+    }
+
+    /// The connection is gone.
+    pub fn leave(mut self, hub: &mut Hub) {
+        self.subscribers.clear(hub);
+    }
+
+    /// Its number.
+    pub fn id(&self) -> ClientId {
+        self.subscribers.owner()
     }
 
     /// How it came to be.
@@ -119,11 +128,7 @@ impl Conversation {
         let (reply, next) = match (self.phase, &request) {
             (Phase::Open | Phase::Silent, Request::Hello(hello)) => self.hello(host, *hello),
             (Phase::Open, _) => {
-                let reply = execute(host.backend, host.now, host.limits, &request);
-                codec::write_reply(out, id, &reply);
-                for (event, key) in changes(&request, &reply).into_iter().flatten() {
-                    (host.changed)(host.backend, event, key);
-                }
+                self.request(host, id, &request, out);
                 return Next::Continue;
             }
             (Phase::Challenged(nonce), Request::Auth(auth)) => self.prove(host, nonce, auth),
@@ -134,6 +139,39 @@ impl Conversation {
         };
         codec::write_reply(out, id, &reply);
         next
+    }
+
+    /// Does what a request of a peer asks that has introduced itself.
+    fn request(&mut self, host: &mut Host<'_>, id: u32, request: &Request<'_>, out: &mut Vec<u8>) {
+        let hub = &mut *host.hub;
+        let reply = match *request {
+            Request::Publish { channel, message } => publish(hub, host.limits, channel, message),
+            Request::Subscribe(Subscribe { ref topics }) => {
+                match self.subscribers.subscribe(hub, topics) {
+                    Ok(subscription) => Reply::Subscribed { subscription },
+                    Err(failure) => Reply::Error(failure),
+                }
+            }
+            Request::Receive {
+                subscription,
+                wait_ms,
+            } => {
+                let what = (subscription, wait_ms);
+                return self.subscribers.receive(hub, host.now, id, what, out);
+            }
+            Request::Unsubscribe { subscription } => {
+                done(self.subscribers.unsubscribe(hub, subscription, out))
+            }
+            _ => {
+                let reply = execute(host.backend, host.now, host.limits, request);
+                codec::write_reply(out, id, &reply);
+                for (event, key) in changes(request, &reply).into_iter().flatten() {
+                    hub.changed(host.backend, 0, event, key);
+                }
+                return;
+            }
+        };
+        codec::write_reply(out, id, &reply);
     }
 
     /// Answers bytes that are no frame; the connection cannot go on.
@@ -206,32 +244,6 @@ impl Conversation {
     }
 }
 
-/// What has become of a key, in Redis's word for it.
-type Change<'r> = Option<(&'static str, &'r [u8])>;
-
-/// What a request has changed.
-fn changes<'r>(request: &Request<'r>, reply: &Reply<'_>) -> [Change<'r>; 2] {
-    let one = match (request, reply) {
-        (Request::Set(set), Reply::Stored { .. }) => match set.expiry {
-            Expiry::AfterMs(0) => Some(("del", set.key)),
-            _ => Some(("set", set.key)),
-        },
-        (Request::Touch { key, expiry }, Reply::Done) => match expiry {
-            Expiry::AfterMs(0) => Some(("del", *key)),
-            Expiry::AfterMs(_) => Some(("expire", *key)),
-            Expiry::Never => Some(("persist", *key)),
-            Expiry::Keep => None,
-        },
-        (Request::Destroy { key } | Request::Bury { key, .. }, Reply::Done) => Some(("del", *key)),
-        (&Request::Regenerate(Regenerate { grace_ms, from, to }), Reply::Stored { .. }) => {
-            let of_old = if grace_ms == 0 { "del" } else { "expire" };
-            return [Some(("copy_to", to)), Some((of_old, from))];
-        }
-        _ => None,
-    };
-    [one, None]
-}
-
 fn refuse(code: ErrorCode, message: &'static str) -> (Reply<'static>, Next) {
     (Reply::Error(failure(code, message)), Next::Continue)
 }
@@ -245,252 +257,5 @@ fn malformed(error: DecodeError) -> Failure<'static> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::backend::{MemoryBackend, Tombstones};
-    use crate::contract::Condition;
-    use crate::protocol::message::Set;
-
-    const HELLO: Request<'static> = Request::Hello(Hello {
-        min_version: 1,
-        max_version: 3,
-        pid: 9,
-    });
-    const SERVER_NONCE: Bytes32 = [8; 32];
-    const CLIENT_NONCE: Bytes32 = [9; 32];
-
-    struct Peer {
-        conversation: Conversation,
-        backend: Box<dyn Backend>,
-        secret: Option<Secret>,
-        changes: Vec<(&'static str, Vec<u8>)>,
-    }
-
-    impl Peer {
-        fn new(origin: Origin, secret: Option<&[u8]>) -> Self {
-            Self {
-                conversation: Conversation::new(origin),
-                backend: Box::new(MemoryBackend::new()),
-                secret: secret.map(|secret| Secret::new(secret).unwrap()),
-                changes: Vec::new(),
-            }
-        }
-
-        fn ask(&mut self, request: &Request<'_>) -> (Reply<'static>, Next) {
-            let mut frame = Vec::new();
-            codec::write_request(&mut frame, 3, request);
-            self.send(&frame)
-        }
-
-        fn send(&mut self, bytes: &[u8]) -> (Reply<'static>, Next) {
-            let limits = Limits::default();
-            let mut host = Host {
-                backend: self.backend.as_mut(),
-                now: Millis::from_unix(1),
-                limits: &limits,
-                secret: self.secret.as_ref(),
-                changed: &mut |_, event, key| self.changes.push((event, key.to_vec())),
-                nonce: &|| SERVER_NONCE,
-                workers: 4,
-                generation: 1,
-                pid: 77,
-            };
-            let frame = frame::split(bytes, 1 << 20).unwrap().unwrap();
-            let mut out = Vec::new();
-            let next = self.conversation.answer(&mut host, frame, &mut out);
-            let out: &'static [u8] = out.leak();
-            let reply = frame::split(out, 1 << 20).unwrap().unwrap();
-            assert_eq!(reply.header.id, 3);
-            (codec::read_reply(reply).unwrap(), next)
-        }
-
-        fn error(&mut self, request: &Request<'_>) -> (ErrorCode, Next) {
-            match self.ask(request) {
-                (Reply::Error(failure), next) => (failure.code, next),
-                other => panic!("{other:?}"),
-            }
-        }
-    }
-
-    #[test]
-    fn a_worker_says_hello_and_is_told_its_slot() {
-        let mut peer = Peer::new(Origin::Channel { slot: 2 }, Some(b"a secret of the path"));
-        assert!(!peer.conversation.is_open());
-        let (Reply::Welcome(welcome), Next::Continue) = peer.ask(&HELLO) else {
-            panic!("no welcome");
-        };
-        assert_eq!(
-            (welcome.slot, welcome.workers, welcome.pid),
-            (Some(2), 4, 77)
-        );
-        assert!(peer.conversation.is_open());
-        assert_eq!(peer.ask(&Request::Ping).0, Reply::Pong);
-    }
-
-    #[test]
-    fn nothing_reaches_the_backend_before_the_greeting_is_over() {
-        let clear = Request::Clear;
-        let mut silent = Peer::new(Origin::Path, None);
-        assert_eq!(
-            silent.error(&clear),
-            (ErrorCode::AuthRequired, Next::Continue)
-        );
-        let mut challenged = Peer::new(Origin::Path, Some(b"sixteen bytes ok"));
-        challenged.ask(&HELLO);
-        assert_eq!(
-            challenged.error(&clear),
-            (ErrorCode::AuthRequired, Next::Continue)
-        );
-        assert_eq!(
-            challenged.error(&HELLO),
-            (ErrorCode::AuthRequired, Next::Continue)
-        );
-        assert_eq!(
-            challenged.conversation.max_body(&Limits::default()),
-            Limits::UNTRUSTED_BODY
-        );
-    }
-
-    #[test]
-    fn both_sides_prove_that_they_know_the_secret() {
-        let secret = Secret::new(*b"sixteen bytes ok").unwrap();
-        let mut peer = Peer::new(Origin::Path, Some(b"sixteen bytes ok"));
-        let challenge = Reply::Challenge {
-            nonce: SERVER_NONCE,
-        };
-        assert_eq!(peer.ask(&HELLO).0, challenge);
-        let proof = secret.prove(Side::Client, &SERVER_NONCE, &CLIENT_NONCE);
-        let auth = Request::Auth(Auth {
-            nonce: CLIENT_NONCE,
-            proof,
-        });
-        let (Reply::Welcome(welcome), _) = peer.ask(&auth) else {
-            panic!("no welcome")
-        };
-        let proof = welcome.proof.expect("the master proves itself too");
-        assert!(secret.verify(Side::Server, &SERVER_NONCE, &CLIENT_NONCE, &proof));
-    }
-
-    #[test]
-    fn a_wrong_secret_ends_the_connection() {
-        let wrong = Secret::new(*b"sixteen bytes no").unwrap();
-        let mut peer = Peer::new(Origin::Path, Some(b"sixteen bytes ok"));
-        peer.ask(&HELLO);
-        let proof = wrong.prove(Side::Client, &SERVER_NONCE, &CLIENT_NONCE);
-        let auth = Request::Auth(Auth {
-            nonce: CLIENT_NONCE,
-            proof,
-        });
-        assert_eq!(
-            peer.error(&auth),
-            (ErrorCode::AuthFailed, Next::Close("wrong secret"))
-        );
-        assert!(!peer.conversation.is_open());
-    }
-
-    #[test]
-    fn without_a_common_version_the_connection_ends() {
-        let mut peer = Peer::new(Origin::Path, None);
-        let future = Request::Hello(Hello {
-            min_version: 2,
-            max_version: 9,
-            pid: 1,
-        });
-        let (code, next) = peer.error(&future);
-        assert_eq!(code, ErrorCode::Version);
-        assert!(matches!(next, Next::Close(_)));
-    }
-
-    #[test]
-    fn what_has_changed_is_told_and_nothing_else() {
-        let mut peer = Peer::new(Origin::Channel { slot: 0 }, None);
-        peer.ask(&HELLO);
-        let mut told = |request: &Request<'_>| {
-            peer.ask(request);
-            let changes = peer.changes.drain(..).map(|(event, key)| {
-                assert_eq!(key, b"k");
-                event
-            });
-            changes.collect::<Vec<_>>()
-        };
-        let set = |expiry, condition| {
-            let (key, value) = (b"k".as_slice(), b"v".as_slice());
-            Request::Set(Set {
-                expiry,
-                condition,
-                key,
-                value,
-            })
-        };
-        let touch = |expiry| Request::Touch { key: b"k", expiry };
-        let destroy = Request::Destroy { key: b"k" };
-        assert_eq!(told(&set(Expiry::Never, Condition::IfAbsent)), ["set"]);
-        assert!(told(&set(Expiry::Never, Condition::IfAbsent)).is_empty());
-        assert!(told(&Request::Get { key: b"k" }).is_empty());
-        assert_eq!(told(&touch(Expiry::AfterMs(9))), ["expire"]);
-        assert_eq!(told(&touch(Expiry::Never)), ["persist"]);
-        assert!(told(&touch(Expiry::Keep)).is_empty());
-        assert_eq!(told(&destroy), ["del"]);
-        assert!(told(&destroy).is_empty());
-        assert!(told(&touch(Expiry::AfterMs(9))).is_empty());
-        assert_eq!(told(&set(Expiry::AfterMs(9), Condition::Always)), ["set"]);
-        assert_eq!(told(&touch(Expiry::AfterMs(0))), ["del"]);
-    }
-
-    #[test]
-    fn a_regenerate_changes_two_keys() {
-        let mut peer = Peer::new(Origin::Channel { slot: 0 }, None);
-        peer.backend = Box::new(Tombstones::new(peer.backend, &[]));
-        peer.ask(&HELLO);
-        let set = |key| {
-            Request::Set(Set {
-                expiry: Expiry::Never,
-                condition: Condition::Always,
-                key,
-                value: b"v",
-            })
-        };
-        let mut told = |grace_ms, from, to| {
-            peer.ask(&set(from));
-            peer.changes.clear();
-            let regenerate = Regenerate { grace_ms, from, to };
-            peer.ask(&Request::Regenerate(regenerate));
-            std::mem::take(&mut peer.changes)
-        };
-        let change = |event, key: &[u8]| (event, key.to_vec());
-        assert_eq!(
-            told(5, b"a", b"b"),
-            [change("copy_to", b"b"), change("expire", b"a")]
-        );
-        assert_eq!(
-            told(0, b"c", b"d"),
-            [change("copy_to", b"d"), change("del", b"c")]
-        );
-        assert!(told(0, b"e", b"b").is_empty(), "it is taken");
-        let bury = Request::Bury {
-            key: b"b",
-            tombstone_ms: 9,
-        };
-        assert_eq!(peer.ask(&bury).0, Reply::Done);
-        assert_eq!(peer.changes, [change("del", b"b")]);
-        assert_eq!(peer.ask(&set(b"b")).0, Reply::Conflict { found: None });
-    }
-
-    #[test]
-    fn a_frame_that_is_no_request_is_answered_and_the_connection_goes_on() {
-        let mut peer = Peer::new(Origin::Path, None);
-        peer.ask(&HELLO);
-        let mut bytes = Vec::new();
-        frame::write(&mut bytes, 0x6f, 3, |_| ());
-        let (reply, next) = peer.send(&bytes);
-        assert!(matches!(
-            reply,
-            Reply::Error(Failure {
-                code: ErrorCode::UnknownOp,
-                ..
-            })
-        ));
-        assert_eq!(next, Next::Continue);
-        assert_eq!(peer.ask(&Request::Length).0, Reply::Length(0));
-    }
-}
+#[path = "conversation_tests.rs"]
+mod tests;

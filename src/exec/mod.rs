@@ -2,17 +2,27 @@
 //!
 //! Every request of every dialect and role passes through [`execute`], so the rules of the store
 //! contract (limits, relative deadlines, what is unsupported) stand here once. [`Conversation`]
-//! is what surrounds requests on a connection: who may ask, and in which order. Pure: the time
-//! and all randomness come in as arguments.
+//! is what surrounds requests on a connection: who may ask, and in which order. [`Hub`] is where
+//! messages meet their subscribers. Pure: the time and all randomness come in as arguments; only
+//! for its messages can a thread wait, in `mailbox`.
 
+mod channels;
 mod conversation;
+mod hub;
+mod mailbox;
 pub mod redis;
+mod subscribers;
+mod watches;
 
 use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-pub use conversation::{Changed, Conversation, Host, Next, Origin};
+pub use conversation::{Conversation, Host, Next, Origin};
+pub(crate) use hub::SharedHub;
+pub use hub::{ClientId, Hub};
+pub(crate) use mailbox::{Batch, Message};
+pub(crate) use subscribers::Subscriber;
 
 use crate::backend::{Backend, BackendError, Cursor, Deadline, SetOutcome, Walk};
 use crate::config::Limits;
@@ -28,8 +38,8 @@ const SKIPPED: u32 = 4 * PAGE_ITEMS;
 /// What an entry in a page costs besides its key and value, in bytes, at the most.
 const ITEM_OVERHEAD: usize = 48;
 
-/// Does what a request asks. A greeting is no request for a backend and is answered as an error;
-/// [`Conversation`] handles those before.
+/// Does what a request asks. Greetings and messages are not for a backend and are answered as an
+/// error; [`Conversation`] handles those before.
 pub fn execute<'b>(
     backend: &'b mut dyn Backend,
     now: Millis,
@@ -94,7 +104,27 @@ fn answer<'b>(
         Request::Hello(_) | Request::Auth(_) => {
             return Err(failure(ErrorCode::BadRequest, "greetings are over"));
         }
+        Request::Publish { .. }
+        | Request::Subscribe(_)
+        | Request::Receive { .. }
+        | Request::Unsubscribe { .. } => {
+            return Err(failure(ErrorCode::BadRequest, "that is not the backend's"));
+        }
     })
+}
+
+/// Posts a message, if it is not too large.
+pub(crate) fn publish(
+    hub: &mut Hub,
+    limits: &Limits,
+    channel: &[u8],
+    message: &[u8],
+) -> Reply<'static> {
+    let checked = check_key(channel, limits).and_then(|()| check_value(message, limits));
+    match checked {
+        Ok(()) => Reply::Length(hub.publish(channel, message) as u64),
+        Err(failure) => Reply::Error(failure),
+    }
 }
 
 /// A part of a walk over what `get` would answer. Hashes are left out, but not of a `length`.
@@ -171,6 +201,32 @@ pub(crate) fn deadline(now: Millis, expiry: Expiry) -> Deadline {
 /// Milliseconds from `now` to a deadline.
 pub(crate) fn ttl_ms(now: Millis, deadline: Option<Millis>) -> Option<u64> {
     deadline.map(|deadline| deadline.as_unix().saturating_sub(now.as_unix()))
+}
+
+/// What has become of a key, in Redis's word for it.
+pub(crate) type Change<'r> = Option<(&'static str, &'r [u8])>;
+
+/// What a request has changed, by the reply to it.
+pub(crate) fn changes<'r>(request: &Request<'r>, reply: &Reply<'_>) -> [Change<'r>; 2] {
+    let one = match (request, reply) {
+        (Request::Set(set), Reply::Stored { .. }) => match set.expiry {
+            Expiry::AfterMs(0) => Some(("del", set.key)),
+            _ => Some(("set", set.key)),
+        },
+        (Request::Touch { key, expiry }, Reply::Done) => match expiry {
+            Expiry::AfterMs(0) => Some(("del", *key)),
+            Expiry::AfterMs(_) => Some(("expire", *key)),
+            Expiry::Never => Some(("persist", *key)),
+            Expiry::Keep => None,
+        },
+        (Request::Destroy { key } | Request::Bury { key, .. }, Reply::Done) => Some(("del", *key)),
+        (&Request::Regenerate(Regenerate { grace_ms, from, to }), Reply::Stored { .. }) => {
+            let of_old = if grace_ms == 0 { "del" } else { "expire" };
+            return [Some(("copy_to", to)), Some((of_old, from))];
+        }
+        _ => None,
+    };
+    [one, None]
 }
 
 fn written(outcome: SetOutcome) -> Reply<'static> {

@@ -25,7 +25,7 @@ use service::{Service, Session};
 
 use crate::backend::{SharedBackend, Upkeep};
 use crate::config::{KeyspaceEvents, Limits};
-use crate::exec::redis;
+use crate::exec::{Hub, SharedHub, redis};
 use crate::net::{AllowedUids, PathSocket, Reactor, Signal, Waker};
 use crate::protocol::auth::Secret;
 use crate::supervisor::action::ExitReason;
@@ -99,6 +99,7 @@ enum Order {
 pub(crate) struct Controller {
     orders: Sender<Order>,
     waker: Waker,
+    hub: SharedHub,
 }
 
 impl Controller {
@@ -110,6 +111,11 @@ impl Controller {
     /// Hands the master a channel to serve.
     pub(crate) fn adopt(&self, channel: UnixStream, slot: u16) {
         self.send(Order::Adopt(channel, slot));
+    }
+
+    /// Where messages meet their subscribers.
+    pub(crate) fn hub(&self) -> &SharedHub {
+        &self.hub
     }
 
     fn send(&self, order: Order) {
@@ -126,17 +132,25 @@ impl Master {
     /// Prepares everything that can fail.
     pub(crate) fn new(setup: Setup) -> io::Result<Self> {
         let pid = std::process::id();
-        let mut redis =
-            redis::Shared::new(setup.clock.now(), pid, &setup.limits, setup.keyspace_events);
+        let mut redis = redis::Shared::new(setup.clock.now(), pid);
         let mut reactor = Reactor::new(setup.limits.clone())?;
         if let Some(socket) = setup.socket {
             redis = redis.at(socket.path());
             reactor.listen(socket)?;
         }
         let (orders, inbox) = channel();
+        let mut hub = Hub::new(&setup.limits, setup.keyspace_events);
+        let waker = reactor.waker();
+        hub.wake_with(move || {
+            if let Err(error) = waker.wake() {
+                tracing::error!(%error, "the master was not woken");
+            }
+        });
+        let hub = SharedHub::new(hub);
         let controller = Controller {
             orders,
             waker: reactor.waker(),
+            hub: hub.clone(),
         };
         let slots = setup
             .workers
@@ -159,6 +173,7 @@ impl Master {
             reactor,
             service: Service {
                 backend: setup.backend,
+                hub,
                 limits: setup.limits,
                 secret: setup.secret,
                 allowed: AllowedUids::ours_and(&setup.allow_uids),
@@ -215,7 +230,7 @@ impl Master {
             for id in self.service.killed() {
                 self.reactor.close(id);
             }
-            for (to, messages) in self.service.outbox() {
+            for (to, messages) in self.service.outbox(now) {
                 for message in messages {
                     self.reactor.push(to, &message);
                 }
@@ -247,7 +262,15 @@ impl Master {
         let for_fleet = self.fleet.as_ref().and_then(Fleet::next_deadline);
         let for_peers = self.reactor.next_deadline();
         let for_pressure = self.pressure.next_deadline();
-        let all = [for_upkeep, for_handles, for_fleet, for_peers, for_pressure];
+        let for_subscribers = self.service.hub.lock().next_deadline();
+        let all = [
+            for_upkeep,
+            for_handles,
+            for_fleet,
+            for_peers,
+            for_pressure,
+            for_subscribers,
+        ];
         all.into_iter().flatten().min()
     }
 

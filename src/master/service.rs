@@ -8,7 +8,7 @@ use std::sync::{MutexGuard, PoisonError};
 
 use crate::backend::{Backend, SharedBackend};
 use crate::config::Limits;
-use crate::exec::{Conversation, Host, Next, Origin, redis};
+use crate::exec::{ClientId, Conversation, Host, Hub, Message, Next, Origin, SharedHub, redis};
 use crate::net::{AllowedUids, CloseReason, ConnectionId, Handler, Peer, Refusal, Taken, Verdict};
 use crate::protocol::auth::{Bytes32, Secret};
 use crate::protocol::resp::{Protocol, Writer};
@@ -63,6 +63,7 @@ pub(super) enum ChannelEvent {
 
 pub(super) struct Service {
     pub(super) backend: SharedBackend,
+    pub(super) hub: SharedHub,
     pub(super) limits: Limits,
     pub(super) secret: Option<Secret>,
     pub(super) allowed: AllowedUids,
@@ -71,8 +72,8 @@ pub(super) struct Service {
     pub(super) pid: u32,
     pub(super) events: Vec<ChannelEvent>,
     pub(super) redis: redis::Shared,
-    /// Who speaks the Redis dialect.
-    pub(super) clients: HashMap<redis::ClientId, ConnectionId>,
+    /// The connections on which something was said.
+    pub(super) clients: HashMap<ClientId, ConnectionId>,
 }
 
 impl Service {
@@ -81,6 +82,7 @@ impl Service {
         // The lock and the rest of the service are borrowed apart from each other.
         let Self {
             backend,
+            hub,
             limits,
             secret,
             allowed,
@@ -95,6 +97,7 @@ impl Service {
             // A panic of a backend that happened in a call of a handle in this process does not
             // take the loop down: what it left behind is the backend's own concern.
             backend: backend.lock().unwrap_or_else(PoisonError::into_inner),
+            hub: hub.lock(),
             now,
             limits,
             secret: secret.as_ref(),
@@ -117,15 +120,18 @@ impl Service {
     }
 
     /// What is to be sent to connections that did not ask for it, in order.
-    pub(super) fn outbox(&mut self) -> impl Iterator<Item = (ConnectionId, Vec<redis::Message>)> {
-        let Self { redis, clients, .. } = self;
-        let sent = redis.outbox();
-        sent.filter_map(|(client, messages)| Some((*clients.get(&client)?, messages)))
+    pub(super) fn outbox(
+        &mut self,
+        now: Millis,
+    ) -> impl Iterator<Item = (ConnectionId, Vec<Message>)> {
+        let sent = self.hub.lock().outbox(now).into_iter();
+        sent.filter_map(|(client, messages)| Some((*self.clients.get(&client)?, messages)))
     }
 }
 
 pub(super) struct Turn<'s> {
     pub(super) backend: MutexGuard<'s, Box<dyn Backend>>,
+    hub: MutexGuard<'s, Hub>,
     now: Millis,
     limits: &'s Limits,
     secret: Option<&'s Secret>,
@@ -135,7 +141,7 @@ pub(super) struct Turn<'s> {
     pid: u32,
     events: &'s mut Vec<ChannelEvent>,
     redis: &'s mut redis::Shared,
-    clients: &'s mut HashMap<redis::ClientId, ConnectionId>,
+    clients: &'s mut HashMap<ClientId, ConnectionId>,
 }
 
 impl Turn<'_> {
@@ -153,7 +159,7 @@ impl Turn<'_> {
             now: self.now,
             limits: self.limits,
             secret: self.secret,
-            changed: &mut |backend, event, key| self.redis.changed(backend, 0, event, key),
+            hub: &mut self.hub,
             nonce: &nonce,
             workers: self.workers,
             generation: self.generation,
@@ -165,7 +171,7 @@ impl Turn<'_> {
 
     /// Tells subscribers which entries went by themselves.
     pub(super) fn tell_gone(&mut self) {
-        self.redis.tell_gone(self.backend.as_mut());
+        self.hub.tell_gone(self.backend.as_mut());
     }
 
     fn redis_host(&mut self) -> redis::Host<'_> {
@@ -175,6 +181,7 @@ impl Turn<'_> {
             limits: self.limits,
             secret: self.secret,
             shared: self.redis,
+            hub: &mut self.hub,
         }
     }
 }
@@ -217,14 +224,20 @@ impl Handler for Turn<'_> {
     ) -> Taken {
         let was_open = session.is_open();
         if let Talk::Silence = session.talk {
-            session.talk = match Dialect::of(bytes[0]) {
-                Dialect::Native => Talk::Native(Conversation::new(session.origin)),
+            let (talk, client) = match Dialect::of(bytes[0]) {
+                Dialect::Native => {
+                    let native = Conversation::new(session.origin, self.hub.enter());
+                    let client = native.id();
+                    (Talk::Native(native), client)
+                }
                 Dialect::Resp => {
                     let redis = redis::Session::new(&mut self.redis_host(), session.origin);
-                    self.clients.insert(redis.id(), id);
-                    Talk::Redis(Box::new(redis))
+                    let client = redis.id();
+                    (Talk::Redis(Box::new(redis)), client)
                 }
             };
+            session.talk = talk;
+            self.clients.insert(client, id);
         }
         let taken = match &mut session.talk {
             Talk::Silence => unreachable!("it was broken above"),
@@ -248,9 +261,16 @@ impl Handler for Turn<'_> {
 
     fn closed(&mut self, id: ConnectionId, session: Session, why: CloseReason) {
         tracing::debug!(connection = ?id, origin = ?session.origin, %why, "closed");
-        if let Talk::Redis(talk) = session.talk {
-            self.clients.remove(&talk.id());
-            talk.leave(self.redis);
+        match session.talk {
+            Talk::Silence => {}
+            Talk::Native(conversation) => {
+                self.clients.remove(&conversation.id());
+                conversation.leave(&mut self.hub);
+            }
+            Talk::Redis(talk) => {
+                self.clients.remove(&talk.id());
+                talk.leave(&mut self.hub, self.redis);
+            }
         }
         if let Some(worker) = session.worker {
             self.events.push(ChannelEvent::Closed(worker));

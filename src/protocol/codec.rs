@@ -10,7 +10,7 @@ use bincode::Options;
 use serde::{Deserialize, Serialize};
 
 use super::frame::{self, Frame};
-use super::message::{ErrorCode, Failure, Op, Reply, Request, Status};
+use super::message::{Delivery, ErrorCode, Failure, Op, Reply, Request, Status};
 use crate::contract::{Expiry, Seq};
 
 /// Why a frame is no message. The connection can go on.
@@ -48,6 +48,20 @@ struct Bury<'a> {
 }
 
 #[derive(Serialize, Deserialize)]
+struct Publish<'a> {
+    #[serde(with = "serde_bytes")]
+    channel: &'a [u8],
+    #[serde(with = "serde_bytes")]
+    message: &'a [u8],
+}
+
+#[derive(Serialize, Deserialize)]
+struct Receive {
+    subscription: u64,
+    wait_ms: u32,
+}
+
+#[derive(Serialize, Deserialize)]
 struct All {
     cursor: u64,
     limit: u32,
@@ -82,6 +96,19 @@ pub fn write_request(out: &mut Vec<u8>, id: u32, request: &Request<'_>) {
             },
         ),
         Request::Regenerate(regenerate) => put(out, regenerate),
+        Request::Publish { channel, message } => put(out, &Publish { channel, message }),
+        Request::Subscribe(subscribe) => put(out, subscribe),
+        Request::Receive {
+            subscription,
+            wait_ms,
+        } => put(
+            out,
+            &Receive {
+                subscription: *subscription,
+                wait_ms: *wait_ms,
+            },
+        ),
+        Request::Unsubscribe { subscription } => put(out, subscription),
         Request::Ping | Request::Length | Request::Clear => {}
     });
 }
@@ -107,6 +134,20 @@ pub fn read_request(frame: Frame<'_>) -> Result<Request<'_>, DecodeError> {
         Op::Clear => get(body).map(|()| Request::Clear),
         Op::Bury => get(body).map(|Bury { key, tombstone_ms }| Request::Bury { key, tombstone_ms }),
         Op::Regenerate => get(body).map(Request::Regenerate),
+        Op::Publish => {
+            get(body).map(|Publish { channel, message }| Request::Publish { channel, message })
+        }
+        Op::Subscribe => get(body).map(Request::Subscribe),
+        Op::Receive => get(body).map(
+            |Receive {
+                 subscription,
+                 wait_ms,
+             }| Request::Receive {
+                subscription,
+                wait_ms,
+            },
+        ),
+        Op::Unsubscribe => get(body).map(|subscription| Request::Unsubscribe { subscription }),
     };
     decoded.ok_or(DecodeError::Body(op.name()))
 }
@@ -124,6 +165,8 @@ pub fn write_reply(out: &mut Vec<u8>, id: u32, reply: &Reply<'_>) {
         Reply::Length(_) => Status::Length as u8,
         Reply::Missing => Status::Missing as u8,
         Reply::Conflict { .. } => Status::Conflict as u8,
+        Reply::Subscribed { .. } => Status::Subscribed as u8,
+        Reply::Messages(_) => Status::Messages as u8,
         Reply::Error(failure) => failure.code as u8,
     };
     frame::write(out, code, id, |out| match reply {
@@ -134,6 +177,8 @@ pub fn write_reply(out: &mut Vec<u8>, id: u32, reply: &Reply<'_>) {
         Reply::Page(page) => put(out, page),
         Reply::Length(length) => put(out, length),
         Reply::Conflict { found } => put(out, found),
+        Reply::Subscribed { subscription } => put(out, subscription),
+        Reply::Messages(messages) => put(out, messages),
         Reply::Error(failure) => put(out, failure.message.as_ref()),
         Reply::Pong | Reply::Done | Reply::Missing => {}
     });
@@ -164,8 +209,39 @@ pub fn read_reply(frame: Frame<'_>) -> Result<Reply<'_>, DecodeError> {
         Status::Length => ("length", get(body).map(Reply::Length)),
         Status::Missing => ("missing", get(body).map(|()| Reply::Missing)),
         Status::Conflict => ("conflict", get(body).map(|found| Reply::Conflict { found })),
+        Status::Subscribed => (
+            "subscribed",
+            get(body).map(|subscription| Reply::Subscribed { subscription }),
+        ),
+        Status::Messages => ("messages", get(body).map(Reply::Messages)),
     };
     decoded.ok_or(DecodeError::Body(name))
+}
+
+/// Appends one message of a [`Messages`](super::message::Messages), as it is in there.
+pub fn write_delivery(out: &mut Vec<u8>, delivery: &Delivery<'_>) {
+    put(out, delivery);
+}
+
+/// The message that [`write_delivery`] wrote.
+pub fn read_delivery(bytes: &[u8]) -> Option<Delivery<'_>> {
+    get(bytes)
+}
+
+/// Appends the frame of a [`Reply::Messages`] of what [`write_delivery`] wrote: a message is encoded
+/// once, however many subscribers there are.
+pub fn write_messages<'d>(
+    out: &mut Vec<u8>,
+    id: u32,
+    missed: bool,
+    deliveries: impl ExactSizeIterator<Item = &'d [u8]>,
+) {
+    frame::write(out, Status::Messages as u8, id, |out| {
+        put(out, &(missed, deliveries.len() as u64));
+        for delivery in deliveries {
+            out.extend_from_slice(delivery);
+        }
+    });
 }
 
 fn put<T: Serialize + ?Sized>(out: &mut Vec<u8>, body: &T) {

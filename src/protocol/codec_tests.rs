@@ -6,7 +6,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::contract::{Capabilities, Condition};
-use crate::protocol::message::{Auth, Entry, Hello, Item, Page, Regenerate, Set, Welcome};
+use crate::protocol::message::{
+    Auth, Entry, Hello, Item, Messages, Page, Regenerate, Set, Subscribe, Topic, Welcome,
+};
 
 const MAX: usize = 1 << 20;
 
@@ -30,6 +32,19 @@ fn framed(code: u8, body: &[&[u8]]) -> Vec<u8> {
     out.extend([0; 4]);
     out.extend(body);
     out
+}
+
+fn topic(is_pattern: bool, name: &[u8]) -> Topic<'_> {
+    Topic { is_pattern, name }
+}
+
+/// A message of `vv` to the channel `k`.
+fn delivery(pattern: Option<&'static [u8]>) -> Delivery<'static> {
+    Delivery {
+        pattern: pattern.map(Cow::Borrowed),
+        channel: Cow::Borrowed(b"k"),
+        message: Cow::Borrowed(b"vv"),
+    }
 }
 
 const ONE: [u8; 8] = [1, 0, 0, 0, 0, 0, 0, 0];
@@ -199,6 +214,92 @@ fn the_bytes_of_replies_are_these() {
 }
 
 #[test]
+fn the_bytes_about_messages_are_these() {
+    let key = b"k".as_slice();
+    let requests = [
+        (
+            Request::Publish {
+                channel: key,
+                message: b"vv",
+            },
+            framed(0x1A, &[&ONE, b"k", &TWO, b"vv"]),
+        ),
+        (
+            Request::Subscribe(Subscribe {
+                topics: vec![topic(false, b"k"), topic(true, b"k*")],
+            }),
+            framed(0x1B, &[&TWO, &[0], &ONE, b"k", &[1], &TWO, b"k*"]),
+        ),
+        (
+            Request::Receive {
+                subscription: 2,
+                wait_ms: 0x0403_0201,
+            },
+            framed(0x1C, &[&TWO, &[1, 2, 3, 4]]),
+        ),
+        (
+            Request::Unsubscribe { subscription: 2 },
+            framed(0x1D, &[&TWO]),
+        ),
+    ];
+    for (request, bytes) in requests {
+        assert_eq!(request_bytes(&request), bytes, "{request:?}");
+    }
+    let replies = [
+        (Reply::Subscribed { subscription: 2 }, framed(0x8A, &[&TWO])),
+        (
+            Reply::Messages(Messages {
+                missed: true,
+                messages: vec![delivery(None), delivery(Some(b"k*"))],
+            }),
+            framed(
+                0x8B,
+                &[
+                    &[1],
+                    &TWO,
+                    &[0],
+                    &ONE,
+                    b"k",
+                    &TWO,
+                    b"vv",
+                    &[1],
+                    &TWO,
+                    b"k*",
+                    &ONE,
+                    b"k",
+                    &TWO,
+                    b"vv",
+                ],
+            ),
+        ),
+    ];
+    for (reply, bytes) in replies {
+        assert_eq!(reply_bytes(&reply), bytes, "{reply:?}");
+    }
+}
+
+#[test]
+fn messages_that_were_encoded_before_are_the_same_bytes() {
+    let messages = vec![delivery(None), delivery(Some(b"k*"))];
+    let encoded: Vec<_> = messages
+        .iter()
+        .map(|delivery| {
+            let mut out = Vec::new();
+            write_delivery(&mut out, delivery);
+            assert_eq!(read_delivery(&out).as_ref(), Some(delivery));
+            out
+        })
+        .collect();
+    for missed in [false, true] {
+        let mut out = Vec::new();
+        write_messages(&mut out, 7, missed, encoded.iter().map(Vec::as_slice));
+        let messages = messages.clone();
+        let reply = Reply::Messages(Messages { missed, messages });
+        assert_eq!(out, reply_bytes(&reply));
+    }
+}
+
+#[test]
 fn what_is_no_message_is_named() {
     let read = |bytes: &[u8]| {
         let frame = frame::split(bytes, MAX).unwrap().unwrap();
@@ -267,6 +368,12 @@ proptest! {
             Request::All { cursor, limit },
             Request::Bury { key, tombstone_ms: cursor },
             Request::Regenerate(Regenerate { grace_ms: cursor, from: key, to: &value }),
+            Request::Publish { channel: key, message: &value },
+            Request::Subscribe(Subscribe {
+                topics: value.chunks(7).map(|name| topic(name.len() == 7, name)).collect(),
+            }),
+            Request::Receive { subscription: cursor, wait_ms: limit },
+            Request::Unsubscribe { subscription: cursor },
         ] {
             let bytes = request_bytes(&request);
             let frame = frame::split(&bytes, MAX).unwrap().unwrap();

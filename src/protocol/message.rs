@@ -29,11 +29,15 @@ pub enum Op {
     Clear = 0x17,
     Bury = 0x18,
     Regenerate = 0x19,
+    Publish = 0x1A,
+    Subscribe = 0x1B,
+    Receive = 0x1C,
+    Unsubscribe = 0x1D,
 }
 
 impl Op {
     /// Every operation there is.
-    pub const EVERY: [Self; 12] = [
+    pub const EVERY: [Self; 16] = [
         Self::Hello,
         Self::Auth,
         Self::Ping,
@@ -46,6 +50,10 @@ impl Op {
         Self::Clear,
         Self::Bury,
         Self::Regenerate,
+        Self::Publish,
+        Self::Subscribe,
+        Self::Receive,
+        Self::Unsubscribe,
     ];
 
     /// The operation with this code.
@@ -68,6 +76,10 @@ impl Op {
             Self::Clear => "clear",
             Self::Bury => "bury",
             Self::Regenerate => "regenerate",
+            Self::Publish => "publish",
+            Self::Subscribe => "subscribe",
+            Self::Receive => "receive",
+            Self::Unsubscribe => "unsubscribe",
         }
     }
 }
@@ -120,6 +132,28 @@ pub enum Request<'a> {
     },
     /// Give an entry another key.
     Regenerate(Regenerate<'a>),
+    /// Post a message to all who are subscribed to a channel.
+    Publish {
+        /// The channel.
+        channel: &'a [u8],
+        /// The message.
+        message: &'a [u8],
+    },
+    /// Begin to keep messages for this connection.
+    Subscribe(Subscribe<'a>),
+    /// Some of the messages of a subscription. This waits for one, while other requests are
+    /// answered; a second one for the same subscription has the first answered at once.
+    Receive {
+        /// Its number.
+        subscription: u64,
+        /// The longest wait, in milliseconds.
+        wait_ms: u32,
+    },
+    /// End a subscription.
+    Unsubscribe {
+        /// Its number.
+        subscription: u64,
+    },
 }
 
 impl Request<'_> {
@@ -138,6 +172,10 @@ impl Request<'_> {
             Self::Clear => Op::Clear,
             Self::Bury { .. } => Op::Bury,
             Self::Regenerate(_) => Op::Regenerate,
+            Self::Publish { .. } => Op::Publish,
+            Self::Subscribe(_) => Op::Subscribe,
+            Self::Receive { .. } => Op::Receive,
+            Self::Unsubscribe { .. } => Op::Unsubscribe,
         }
     }
 }
@@ -190,6 +228,25 @@ pub struct Regenerate<'a> {
     pub to: &'a [u8],
 }
 
+/// The body of [`Request::Subscribe`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subscribe<'a> {
+    /// To what; a message comes once for each that it fits.
+    #[serde(borrow)]
+    pub topics: Vec<Topic<'a>>,
+}
+
+/// Channels of which messages are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Topic<'a> {
+    /// All channels that match the name, as Redis's `PSUBSCRIBE` matches; otherwise the one that
+    /// has it.
+    pub is_pattern: bool,
+    /// The name.
+    #[serde(with = "serde_bytes")]
+    pub name: &'a [u8],
+}
+
 /// The third byte of a reply. From `0xC0` on it is an error, see [`ErrorCode`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -208,11 +265,13 @@ pub enum Status {
     Length = 0x87,
     Missing = 0x88,
     Conflict = 0x89,
+    Subscribed = 0x8A,
+    Messages = 0x8B,
 }
 
 impl Status {
     /// Every status that is no error.
-    pub const EVERY: [Self; 10] = [
+    pub const EVERY: [Self; 12] = [
         Self::Welcome,
         Self::Challenge,
         Self::Pong,
@@ -223,6 +282,8 @@ impl Status {
         Self::Length,
         Self::Missing,
         Self::Conflict,
+        Self::Subscribed,
+        Self::Messages,
     ];
 
     /// The status with this code.
@@ -307,19 +368,26 @@ pub enum Reply<'a> {
         /// The number of the write.
         seq: Seq,
     },
-    /// It is done: touched, destroyed or cleared.
+    /// It is done: touched, destroyed, cleared or unsubscribed.
     Done,
     /// Some of all entries.
     Page(Page<'a>),
-    /// The number of live entries.
+    /// The number of live entries; or of how many subscriptions get a message.
     Length(u64),
-    /// No live entry has the key.
+    /// No live entry has the key; or no subscription the number.
     Missing,
     /// The condition of a `set` did not hold.
     Conflict {
         /// The version that was found.
         found: Option<Seq>,
     },
+    /// Messages are kept from now on.
+    Subscribed {
+        /// What to receive them by, on this connection.
+        subscription: u64,
+    },
+    /// Some messages of a subscription.
+    Messages(Messages<'a>),
     /// The request was not done.
     Error(Failure<'a>),
 }
@@ -338,6 +406,8 @@ impl Reply<'_> {
             Self::Length(_) => "length",
             Self::Missing => "missing",
             Self::Conflict { .. } => "conflict",
+            Self::Subscribed { .. } => "subscribed",
+            Self::Messages(_) => "messages",
             Self::Error(_) => "error",
         }
     }
@@ -403,6 +473,30 @@ pub struct Page<'a> {
     /// The entries.
     #[serde(borrow)]
     pub items: Vec<Item<'a>>,
+}
+
+/// The body of [`Reply::Messages`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Messages<'a> {
+    /// After these, and before what comes next, messages were lost: more waited than may.
+    pub missed: bool,
+    /// The messages, in the order in which they were published. None: the wait is over.
+    #[serde(borrow)]
+    pub messages: Vec<Delivery<'a>>,
+}
+
+/// A message, as a subscriber gets it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivery<'a> {
+    /// The pattern that it fits, where that was subscribed to.
+    #[serde(with = "serde_bytes", borrow)]
+    pub pattern: Option<Cow<'a, [u8]>>,
+    /// The channel that it was published to.
+    #[serde(with = "serde_bytes", borrow)]
+    pub channel: Cow<'a, [u8]>,
+    /// The message.
+    #[serde(with = "serde_bytes", borrow)]
+    pub message: Cow<'a, [u8]>,
 }
 
 /// The body of [`Reply::Error`]; its code is the frame's status.

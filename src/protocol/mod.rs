@@ -15,10 +15,14 @@
 //!  +--------+--------+--------+--------+---------------+---------------+---------------+------
 //! ```
 //!
+//! Operations are added without a new version: a master that does not know one answers so.
+//!
 //! The magic byte cannot start a command of the Redis protocol, so the first byte of a connection
 //! decides its dialect. The body is the operation's struct in bincode with fixed-width integers
-//! ([`codec`]). A reply carries the id of its request; replies come in the order of the requests
-//! today, but a client must go by the id.
+//! ([`codec`]). A reply carries the id of its request, by which a client must go: most replies come
+//! in the order of the requests, but messages of a subscription
+//! ([`Receive`](message::Request::Receive)) when there are some. The master sends nothing that was
+//! not asked for, so who does not ask for messages is not flooded with them.
 //!
 //! An unknown operation or a body that does not decode gets an error reply and the connection goes
 //! on; a header that is no header (magic, version, reserved fields, a length above the limit)

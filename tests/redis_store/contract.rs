@@ -17,7 +17,6 @@ fn the_contract_is_kept_where_no_clock_is_part_of_it() {
         "what_is_destroyed_is_gone",
         "of_two_compare_and_sets_from_the_same_version_one_wins",
         "a_walk_ends_while_others_write",
-        "any_number_is_a_place_in_a_walk",
         "clear_removes_everything_at_once",
         "what_it_cannot_do_is_refused_and_not_done",
     ] {

@@ -220,7 +220,11 @@ fn what_sentinels_watch_is_found_again_when_a_replica_takes_over() {
         .iter()
         .map(|(port, _)| format!("127.0.0.1:{port}"))
         .collect();
-    let store = &mut open(&format!("redis-sentinel://{}/mine?timeout=5s", hosts.join(","))).unwrap();
+    let store = &mut open(&format!(
+        "redis-sentinel://{}/mine?timeout=5s",
+        hosts.join(",")
+    ))
+    .unwrap();
     set(store, "k", "before").unwrap();
     eventually("the replica has it", || {
         (replica.cli(&["GET", "k"]) == "before").then_some(())

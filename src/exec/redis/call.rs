@@ -10,6 +10,7 @@ use super::table::Run;
 use crate::backend::{Backend, BackendError, Deadline, EntryRef, SetOutcome};
 use crate::config::Limits;
 use crate::contract::{Condition, Kind, Seq};
+use crate::exec::Hub;
 use crate::protocol::auth::Secret;
 use crate::protocol::resp::number::parse_i64;
 use crate::protocol::resp::{Protocol, Request, Writer};
@@ -27,6 +28,7 @@ pub(super) struct Call<'c> {
     pub(super) secret: Option<&'c Secret>,
     pub(super) session: &'c mut Session,
     pub(super) shared: &'c mut Shared,
+    pub(super) hub: &'c mut Hub,
     /// All databases; see [`parts`](Self::parts).
     pub(super) backend: &'c mut dyn Backend,
 }
@@ -60,7 +62,7 @@ impl<'c> Call<'c> {
 
     /// The same in another database.
     pub(super) fn changed_in(&mut self, database: u8, event: &'static str, key: &[u8]) {
-        self.shared.changed(self.backend, database, event, key);
+        self.hub.changed(self.backend, database, event, key);
     }
 
     /// The same for another request, in the protocol that the session has by then.
@@ -75,6 +77,7 @@ impl<'c> Call<'c> {
             secret: self.secret,
             session: self.session,
             shared: self.shared,
+            hub: self.hub,
             backend: self.backend,
         }
     }

@@ -134,7 +134,7 @@ impl<'a> Wanted<'a> {
     fn has(&self, client: &Profile) -> bool {
         let is_at = |asked: &[u8]| asked == client.address().as_bytes();
         let is_named = self.id.is_some() || self.address.is_some();
-        self.id.is_none_or(|id| client.id.0 == id)
+        self.id.is_none_or(|id| client.id().0 == id)
             && self.kind.is_none_or(|kind| is_of_kind(client, kind))
             && self.address.is_none_or(is_at)
             && self.own_address.is_none_or(is_at)
@@ -158,7 +158,7 @@ fn kill(call: &mut Call<'_>) -> Done {
     let own = call.session.id();
     let found = call.shared.clients().filter(|client| wanted.has(client));
     let found: Vec<_> = found
-        .map(|client| client.id)
+        .map(Profile::id)
         .filter(|id| wanted.own || *id != own)
         .collect();
     for id in &found {

@@ -30,7 +30,7 @@ static PARAMETERS: &[Parameter] = &[
         bound.unwrap_or(0).to_string().into()
     }),
     ("maxmemory-policy", |call| policy(call).into()),
-    (EVENTS, |call| call.shared.events.to_string().into()),
+    (EVENTS, |call| call.hub.events.to_string().into()),
     ("port", |_| "0".into()),
     ("proto-max-bulk-len", |call| {
         let longest = call.limits.max_value.max(call.limits.max_key);
@@ -98,7 +98,7 @@ fn set(call: &mut Call<'_>) -> Done {
         let events: Option<KeyspaceEvents> = std::str::from_utf8(events)
             .ok()
             .and_then(|events| events.parse().ok());
-        call.shared.events = events.ok_or_else(|| {
+        call.hub.events = events.ok_or_else(|| {
             failed(
                 EVENTS,
                 "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.",

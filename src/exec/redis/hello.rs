@@ -106,9 +106,9 @@ fn authenticate(call: &mut Call<'_>, user: &[u8], password: &[u8]) -> Done {
 /// `RESET`
 pub(super) fn reset(call: &mut Call<'_>) -> Done {
     let session = &mut *call.session;
-    let (id, own) = (session.id(), &mut session.subscriptions);
-    call.shared.channels.clear(id, own);
-    session.transaction.end(&mut call.shared.watches);
+    let (mailbox, own) = (session.profile.mailbox(), &mut session.subscriptions);
+    call.hub.channels.clear(mailbox, own);
+    session.transaction.end(&mut call.hub.watches);
     session.replies = Replies::Sent;
     session.database = 0;
     session.protocol = Protocol::default();

@@ -3,11 +3,11 @@
 use std::fmt::Write;
 
 use super::call::{Call, database, is_word};
-use super::channels::Scope;
 use super::config::policy;
 use super::connection::databases;
 use super::fault::Done;
 use crate::backend::Expiring;
+use crate::exec::channels::Scope;
 
 /// The Redis whose words and replies these are.
 pub(super) const VERSION: &str = "7.0.15";
@@ -107,7 +107,7 @@ fn memory(call: &mut Call<'_>, text: &mut String) {
 
 fn stats(call: &mut Call<'_>, text: &mut String) {
     let shared = &*call.shared;
-    let names = |scope| shared.channels.names(scope).len();
+    let names = |scope| call.hub.channels.names(scope).len();
     line(
         text,
         format_args!("total_connections_received:{}", shared.received),

@@ -12,8 +12,6 @@
 //! | `aside` | copies of entries on their way |
 //! | `fields` | a hash as the bytes of one value |
 //! | `scripts` | scripts that are known, and what they do |
-//! | `channels` | who is subscribed to what |
-//! | `watches` | keys that are watched and were not there |
 //! | `strings`, `connection`, … | the commands, a group each |
 //!
 //! Called by the master with the bytes that arrived. Both dialects share one keyspace: what is a
@@ -38,8 +36,7 @@
 //! - Of `CONFIG SET` only `notify-keyspace-events` can be set, and classes without events are
 //!   accepted. `CONFIG GET` and `INFO` tell what is meaningful here.
 //! - That a key expired is told when its time comes, not when it is next met. The events `new`,
-//!   `keymiss` and those of kinds of values that are not here never come; writes by handles in the
-//!   master's own process are told only where they end by themselves.
+//!   `keymiss` and those of kinds of values that are not here never come.
 //! - Bounds of our own, with errors of our own: on what a transaction queues, on watched keys, on
 //!   subscriptions, on names of clients.
 //! - `SET … IFSEQ n` and `GETSEQ` are ours: compare-and-set by the number of the write.
@@ -73,7 +70,6 @@
 
 mod aside;
 mod call;
-mod channels;
 mod client;
 mod commands;
 mod config;
@@ -102,11 +98,9 @@ mod table;
 mod transaction;
 mod ttl;
 mod walk;
-mod watches;
 
-pub(crate) use profile::Message;
 pub use session::{Host, Session, Taken};
-pub use shared::{ClientId, Shared};
+pub use shared::Shared;
 
 #[cfg(test)]
 mod tests;

@@ -1,26 +1,25 @@
-//! What others may know of a connection, and what waits to be sent to it.
+//! What others may know of a connection.
 //!
 //! The session and [`Shared`](super::Shared) both have it. The session shows its state after each
-//! request, so that nobody needs the sessions of others: `CLIENT LIST` reads it, and a message is
-//! encoded for the protocol that it names.
+//! request, so that nobody needs the sessions of others: `CLIENT LIST` reads it, and the mailbox is
+//! told which version of the protocol messages are to be in.
 
 use std::cell::{Cell, RefCell};
 use std::fmt::{Arguments, Write};
 use std::rc::Rc;
+use std::sync::Arc;
 
-use super::channels::{SCOPES, Scope};
-use super::shared::ClientId;
 use crate::exec::Origin;
+use crate::exec::channels::{SCOPES, Scope};
+use crate::exec::hub::ClientId;
+use crate::exec::mailbox::{Form, Mailbox};
 use crate::protocol::resp::Protocol;
 use crate::time::Millis;
-
-/// Bytes for any number of connections.
-pub(crate) type Message = Rc<Vec<u8>>;
 
 /// A connection, as others see it.
 #[derive(Debug)]
 pub(super) struct Profile {
-    pub(super) id: ClientId,
+    mailbox: Arc<Mailbox>,
     origin: Origin,
     /// What it is called by `CLIENT LIST`.
     address: Rc<str>,
@@ -28,14 +27,6 @@ pub(super) struct Profile {
     shown: Cell<Shown>,
     is_killed: Cell<bool>,
     labels: RefCell<Labels>,
-    mail: RefCell<Mail>,
-}
-
-/// What waits to be sent.
-#[derive(Debug, Default)]
-struct Mail {
-    messages: Vec<Message>,
-    bytes: usize,
 }
 
 /// What the peer calls itself.
@@ -60,7 +51,12 @@ pub(super) struct Shown {
 }
 
 impl Profile {
-    pub(super) fn new(id: ClientId, origin: Origin, address: Rc<str>, now: Millis) -> Self {
+    pub(super) fn new(
+        mailbox: Arc<Mailbox>,
+        origin: Origin,
+        address: Rc<str>,
+        now: Millis,
+    ) -> Self {
         let shown = Shown {
             at: now,
             command: "NULL",
@@ -70,23 +66,24 @@ impl Profile {
             subscriptions: [0; SCOPES],
         };
         Self {
-            id,
+            mailbox,
             origin,
             address,
             since: now,
             shown: Cell::new(shown),
             is_killed: Cell::new(false),
             labels: RefCell::default(),
-            mail: RefCell::default(),
         }
     }
 
     pub(super) fn show(&self, shown: Shown) {
-        self.shown.set(shown);
-    }
-
-    pub(super) fn protocol(&self) -> Protocol {
-        self.shown.get().protocol
+        let before = self.shown.replace(shown);
+        if before.protocol != shown.protocol {
+            self.mailbox.set_form(match shown.protocol {
+                Protocol::Resp2 => Form::Resp2,
+                Protocol::Resp3 => Form::Resp3,
+            });
+        }
     }
 
     pub(super) fn is_subscribed(&self) -> bool {
@@ -116,27 +113,13 @@ impl Profile {
         &self.labels
     }
 
-    /// Has this wait for the connection. Whether nothing was waiting before.
-    ///
-    /// What comes after more than `most` bytes is dropped: so much unread output ends the
-    /// connection, and what it would not live to read need not be kept.
-    pub(super) fn post(&self, message: Message, most: usize) -> bool {
-        let mut mail = self.mail.borrow_mut();
-        let was_empty = mail.messages.is_empty();
-        if mail.bytes <= most {
-            mail.bytes += message.len();
-            mail.messages.push(message);
-        }
-        was_empty
+    /// What waits to be sent.
+    pub(super) fn mailbox(&self) -> &Arc<Mailbox> {
+        &self.mailbox
     }
 
-    /// What waits, which then no longer does.
-    pub(super) fn take_mail(&self) -> Vec<Message> {
-        self.mail.take().messages
-    }
-
-    pub(super) fn has_mail(&self) -> bool {
-        !self.mail.borrow().messages.is_empty()
+    pub(super) fn id(&self) -> ClientId {
+        self.mailbox.owner
     }
 
     /// Appends the line that `CLIENT LIST` has for it. What a reader may ask for and we do not
@@ -153,7 +136,7 @@ impl Profile {
             |arguments: Arguments<'_>| text.write_fmt(arguments).expect("memory takes it");
         say(format_args!(
             "id={} addr={address} laddr={address} fd=-1 name={} age={} idle={} ",
-            self.id.0,
+            self.id().0,
             text_of(&labels.name),
             seconds(self.since),
             seconds(shown.at),

@@ -1,11 +1,11 @@
 //! Publish and subscribe. What is delivered, and how, is `channels`' matter.
 
 use super::call::Call;
-use super::channels::Scope;
 use super::fault::{Done, Fault};
 use super::help;
 use super::table::Flag::{Loading, PubSub, Stale};
 use super::table::{Command, Keys, command};
+use crate::exec::channels::Scope;
 use crate::protocol::resp::glob;
 
 const TOO_MANY: Fault = Fault::of("ERR too many subscriptions on one connection");
@@ -42,13 +42,20 @@ pub(super) fn sunsubscribe(call: &mut Call<'_>) -> Done {
 
 fn join(call: &mut Call<'_>, scope: Scope, word: &[u8]) -> Done {
     let names = call.args_from(1);
-    if !call.session.subscriptions.have_room(scope, names) {
+    if call
+        .session
+        .subscriptions
+        .load()
+        .with(scope, names)
+        .is_none()
+    {
         return Err(TOO_MANY);
     }
     for name in call.args_from(1) {
         let session = &mut *call.session;
-        let channels = &mut call.shared.channels;
-        channels.add(scope, name, &session.profile, &mut session.subscriptions);
+        let channels = &mut call.hub.channels;
+        let mailbox = session.profile.mailbox();
+        channels.add(scope, name, mailbox, &mut session.subscriptions);
         confirm(call, scope, word, Some(name));
     }
     Ok(())
@@ -71,8 +78,9 @@ fn leave(call: &mut Call<'_>, scope: Scope, word: &[u8]) -> Done {
 
 fn end(call: &mut Call<'_>, scope: Scope, word: &[u8], name: &[u8]) {
     let session = &mut *call.session;
-    let channels = &mut call.shared.channels;
-    channels.remove(scope, name, session.id(), &mut session.subscriptions);
+    let channels = &mut call.hub.channels;
+    let mailbox = session.profile.mailbox();
+    channels.remove(scope, name, mailbox, &mut session.subscriptions);
     confirm(call, scope, word, Some(name));
 }
 
@@ -90,10 +98,7 @@ fn confirm(call: &mut Call<'_>, scope: Scope, word: &[u8], name: Option<&[u8]>) 
 /// `PUBLISH channel message`
 pub(super) fn publish(call: &mut Call<'_>) -> Done {
     let (channel, message) = (call.arg(1), call.arg(2));
-    let count = call
-        .shared
-        .channels
-        .publish(Scope::Channel, channel, message);
+    let count = call.hub.publish(channel, message);
     call.count(count);
     Ok(())
 }
@@ -101,7 +106,7 @@ pub(super) fn publish(call: &mut Call<'_>) -> Done {
 /// `SPUBLISH channel message`
 pub(super) fn spublish(call: &mut Call<'_>) -> Done {
     let (channel, message) = (call.arg(1), call.arg(2));
-    let count = call.shared.channels.publish(Scope::Shard, channel, message);
+    let count = call.hub.channels.publish(Scope::Shard, channel, message);
     call.count(count);
     Ok(())
 }
@@ -124,7 +129,7 @@ fn list(call: &mut Call<'_>, scope: Scope) -> Done {
         return Err(Fault::quoting(text, name, "'. Try PUBSUB HELP."));
     }
     let pattern = call.args.get(2);
-    let names = call.shared.channels.names(scope);
+    let names = call.hub.channels.names(scope);
     let wanted = |name: &&[u8]| pattern.is_none_or(|pattern| glob::matches(pattern, name));
     let names: Vec<_> = names.filter(wanted).collect();
     call.reply.array(names.len());
@@ -149,7 +154,7 @@ fn numbers(call: &mut Call<'_>, scope: Scope) -> Done {
     call.reply.array(2 * names.len());
     for name in names {
         call.reply.bulk(name);
-        let count = call.shared.channels.count(scope, name);
+        let count = call.hub.channels.count(scope, name);
         call.count(count);
     }
     Ok(())
@@ -157,7 +162,7 @@ fn numbers(call: &mut Call<'_>, scope: Scope) -> Done {
 
 /// `PUBSUB NUMPAT`
 fn numpat(call: &mut Call<'_>) -> Done {
-    let count = call.shared.channels.names(Scope::Pattern).len();
+    let count = call.hub.channels.names(Scope::Pattern).len();
     call.count(count);
     Ok(())
 }

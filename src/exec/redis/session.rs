@@ -3,16 +3,16 @@
 use std::rc::Rc;
 
 use super::call::Call;
-use super::channels::Subscriptions;
 use super::fault::Fault;
 use super::lookup::{Found, Missing, lookup};
 use super::profile::{Profile, Shown};
-use super::shared::{ClientId, Shared};
+use super::shared::Shared;
 use super::table::Flag;
 use super::transaction::Transaction;
 use crate::backend::Backend;
 use crate::config::Limits;
-use crate::exec::{Next, Origin};
+use crate::exec::channels::Subscriptions;
+use crate::exec::{ClientId, Hub, Next, Origin};
 use crate::protocol::auth::Secret;
 use crate::protocol::resp::{Bounds, Parser, Progress, Protocol, Request, Trust, Writer};
 use crate::time::Millis;
@@ -29,6 +29,8 @@ pub struct Host<'h> {
     pub secret: Option<&'h Secret>,
     /// What all sessions share.
     pub shared: &'h mut Shared,
+    /// Where messages meet their subscribers.
+    pub hub: &'h mut Hub,
 }
 
 /// What became of the request at the front of some bytes.
@@ -73,7 +75,7 @@ impl Session {
     pub fn new(host: &mut Host<'_>, origin: Origin) -> Self {
         let is_trusted = origin != Origin::Path;
         Self {
-            profile: host.shared.enter(origin, host.now),
+            profile: host.shared.enter(host.hub, origin, host.now),
             parser: Parser::default(),
             protocol: Protocol::default(),
             database: 0,
@@ -87,16 +89,16 @@ impl Session {
     }
 
     /// The connection is gone.
-    pub fn leave(mut self, shared: &mut Shared) {
-        let id = self.id();
-        shared.channels.clear(id, &mut self.subscriptions);
-        self.transaction.end(&mut shared.watches);
-        shared.leave(id);
+    pub fn leave(mut self, hub: &mut Hub, shared: &mut Shared) {
+        hub.channels
+            .clear(self.profile.mailbox(), &mut self.subscriptions);
+        self.transaction.end(&mut hub.watches);
+        shared.leave(self.id());
     }
 
     /// Its number.
     pub fn id(&self) -> ClientId {
-        self.profile.id
+        self.profile.id()
     }
 
     /// Whether it has proved what it has to.
@@ -206,9 +208,10 @@ impl Session {
 
     /// Puts the mail that waits at this place of the output.
     fn deliver(&self, at: usize, out: &mut Vec<u8>) {
-        if self.profile.has_mail() {
+        let mailbox = self.profile.mailbox();
+        if mailbox.has_mail() {
             let after = out.split_off(at);
-            for message in self.profile.take_mail() {
+            for message in mailbox.take_all() {
                 out.extend_from_slice(&message);
             }
             out.extend_from_slice(&after);
@@ -259,7 +262,7 @@ impl Session {
             Missing::Sub(fault) | Missing::Rejected(_, fault) => writer.error_parts(&[&fault.0]),
         }
         if is_exec {
-            self.transaction.end(&mut host.shared.watches);
+            self.transaction.end(&mut host.hub.watches);
         } else {
             self.transaction.refuse();
         }
@@ -279,6 +282,7 @@ impl Session {
             secret: host.secret,
             session: self,
             shared: host.shared,
+            hub: host.hub,
             backend: host.backend,
         }
     }

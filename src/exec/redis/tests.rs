@@ -3,7 +3,7 @@
 use super::{Host, Session, Shared, Taken};
 use crate::backend::{Backend, Cursor, EntryRef, MemoryBackend, Walk};
 use crate::config::{KeyspaceEvents, Limits};
-use crate::exec::Origin;
+use crate::exec::{Hub, Origin};
 use crate::time::Millis;
 
 const NOW: Millis = Millis::from_unix(5_000);
@@ -13,6 +13,7 @@ struct World {
     backend: MemoryBackend,
     limits: Limits,
     shared: Shared,
+    hub: Hub,
     session: Session,
     now: Millis,
 }
@@ -20,19 +21,22 @@ struct World {
 impl World {
     fn new(backend: MemoryBackend, limits: Limits) -> Self {
         let mut backend = backend;
-        let mut shared = Shared::new(NOW, 1, &limits, KeyspaceEvents::default());
+        let mut shared = Shared::new(NOW, 1);
+        let mut hub = Hub::new(&limits, KeyspaceEvents::default());
         let mut host = Host {
             backend: &mut backend,
             now: NOW,
             limits: &limits,
             secret: None,
             shared: &mut shared,
+            hub: &mut hub,
         };
         let session = Session::new(&mut host, Origin::Path);
         Self {
             backend,
             limits,
             shared,
+            hub,
             session,
             now: NOW,
         }
@@ -46,6 +50,7 @@ impl World {
             limits: &self.limits,
             secret: None,
             shared: &mut self.shared,
+            hub: &mut self.hub,
         };
         let mut out = Vec::new();
         let line = format!("{line}\r\n");
@@ -208,13 +213,13 @@ fn what_is_no_longer_watched_takes_no_memory() {
         &["SET k v", "DEL k", "UNWATCH"],
     ] {
         world.ask("WATCH k l k");
-        assert!(!world.shared.watches.is_empty());
+        assert!(!world.hub.watches.is_empty());
         for line in end {
             world.ask(line);
         }
-        assert!(world.shared.watches.is_empty(), "{end:?}");
+        assert!(world.hub.watches.is_empty(), "{end:?}");
     }
     world.ask("WATCH k");
-    world.session.leave(&mut world.shared);
-    assert!(world.shared.watches.is_empty());
+    world.session.leave(&mut world.hub, &mut world.shared);
+    assert!(world.hub.watches.is_empty());
 }

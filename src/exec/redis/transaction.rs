@@ -11,11 +11,10 @@ use super::call::{Call, database};
 use super::fault::{Done, Fault};
 use super::lookup::lookup;
 use super::session::bounds;
-use super::shared::Shared;
-use super::watches::Watches;
 use crate::backend::Backend;
 use crate::config::Limits;
 use crate::contract::Seq;
+use crate::exec::watches::Watches;
 use crate::protocol::resp::{Args, Parser, Progress, Trust};
 use crate::time::Millis;
 
@@ -100,7 +99,7 @@ impl Transaction {
     fn has_changed(
         &self,
         backend: &mut dyn Backend,
-        shared: &Shared,
+        watches: &Watches,
         now: Millis,
     ) -> Result<bool, Fault> {
         for ((number, key), was) in &self.watched {
@@ -109,7 +108,7 @@ impl Transaction {
                 (Was::There(seq, deadline), Some(entry)) => {
                     (entry.seq, entry.deadline) == (*seq, *deadline)
                 }
-                (Was::Absent(changes), None) => shared.watches.changes(*number, key) == *changes,
+                (Was::Absent(changes), None) => watches.changes(*number, key) == *changes,
                 _ => false,
             };
             if !is_same {
@@ -136,7 +135,7 @@ pub(super) fn discard(call: &mut Call<'_>) -> Done {
     if call.session.transaction.queue.is_none() {
         return Err(Fault::of("ERR DISCARD without MULTI"));
     }
-    call.session.transaction.end(&mut call.shared.watches);
+    call.session.transaction.end(&mut call.hub.watches);
     call.reply.simple("OK");
     Ok(())
 }
@@ -160,7 +159,7 @@ pub(super) fn watch(call: &mut Call<'_>) -> Done {
         let entry = database(call.backend, number).get(call.now, key)?;
         let was = match entry {
             Some(entry) => Was::There(entry.seq, entry.deadline),
-            None => Was::Absent(call.shared.watches.begin(number, key)),
+            None => Was::Absent(call.hub.watches.begin(number, key)),
         };
         transaction.watched.insert(place, was);
     }
@@ -170,7 +169,7 @@ pub(super) fn watch(call: &mut Call<'_>) -> Done {
 
 /// `UNWATCH`
 pub(super) fn unwatch(call: &mut Call<'_>) -> Done {
-    let watches = &mut call.shared.watches;
+    let watches = &mut call.hub.watches;
     call.session.transaction.unwatch(watches);
     call.reply.simple("OK");
     Ok(())
@@ -183,8 +182,8 @@ pub(super) fn exec(call: &mut Call<'_>) -> Done {
     }
     let transaction = &mut call.session.transaction;
     let queue = transaction.queue.take().unwrap_or_default();
-    let has_changed = transaction.has_changed(call.backend, call.shared, call.now);
-    transaction.end(&mut call.shared.watches);
+    let has_changed = transaction.has_changed(call.backend, &call.hub.watches, call.now);
+    transaction.end(&mut call.hub.watches);
     if queue.is_broken {
         return Err(Fault::of(
             "EXECABORT Transaction discarded because of previous errors.",
