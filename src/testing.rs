@@ -37,6 +37,7 @@ use crate::cluster::serving::Serving;
 use crate::cluster::{AsyncStore, async_links::AsyncLinks};
 use crate::cluster::{Options, Role, Source, Store};
 use crate::error::{Error, Result};
+use crate::exec::redis::Load;
 use crate::master::Controller;
 use crate::time::{Clock, SystemClock};
 
@@ -113,6 +114,13 @@ impl TestMaster {
         Ok(Link::Remote(Arc::new(connection)))
     }
 
+    /// How a backend that [blocks](crate::backend::Backend::blocks) does, and the loop beside it;
+    /// `None` with another one.
+    pub fn load(&self) -> Option<Load> {
+        let caller = self.controller.caller()?;
+        Some(caller.load())
+    }
+
     /// The worker's end of a fresh channel, for tests that speak the protocol themselves.
     ///
     /// # Errors
@@ -160,7 +168,8 @@ impl Builder {
         let controller = serving.controller().clone();
         let keeper = Keeper::Thread(serving);
         let hub = controller.hub().clone();
-        let link = Link::Local(Local::new(backend, hub, clock, &options.limits, keeper));
+        let local = Local::new(backend, hub, clock, &options.limits, keeper);
+        let link = Link::Local(local.served_by(&controller));
         let links = Links::new(options.clone(), Plan::Serve, link);
         Ok(TestMaster {
             store: Store::new(Arc::new(links), options.timeout),

@@ -122,7 +122,7 @@ impl AsyncLinks {
         let mut link = self.current();
         loop {
             let called = match &*link {
-                AsyncLink::Local(local) => return local.call(request, read),
+                AsyncLink::Local(local) => return local.call(request, timeout, read),
                 AsyncLink::Remote(connection) => connection.call(request, deadline, read).await,
             };
             match called {

@@ -12,8 +12,9 @@ use crate::config::Limits;
 use crate::contract::Capabilities;
 use crate::error::{Error, Result};
 use crate::exec::{self, Batch, Hub, SharedHub, Subscriber};
+use crate::master::{Caller, Controller};
 use crate::protocol::message::Topic;
-use crate::protocol::{Reply, Request};
+use crate::protocol::{Reply, Request, codec, frame};
 use crate::sys;
 use crate::time::{Clock, SystemClock};
 
@@ -29,6 +30,8 @@ pub(crate) enum Link {
 pub(crate) struct Local {
     backend: SharedBackend,
     hub: SharedHub,
+    /// Who is to be asked instead, where calls of the backend wait.
+    caller: Option<Caller>,
     clock: Arc<dyn Clock>,
     limits: Limits,
     pub(super) capabilities: Capabilities,
@@ -64,6 +67,7 @@ impl Local {
         Self {
             backend,
             hub,
+            caller: None,
             clock,
             limits: limits.clone(),
             capabilities,
@@ -71,6 +75,12 @@ impl Local {
             tells_gone: false,
             forks: Some(sys::forks()),
         }
+    }
+
+    /// The backend is called only by whoever serves it to others, where it has such.
+    pub(crate) fn served_by(mut self, controller: &Controller) -> Self {
+        self.caller = controller.caller();
+        self
     }
 
     /// A backend that nobody else uses.
@@ -88,18 +98,23 @@ impl Local {
         Ok(local)
     }
 
-    /// Asks one thing and reads the reply.
+    /// Asks one thing and reads the reply. Only somebody else's reply is waited for no longer than
+    /// `timeout`.
     pub(super) fn call<R>(
         &self,
         request: &Request<'_>,
+        timeout: Duration,
         read: impl FnOnce(Reply<'_>) -> Result<R>,
     ) -> Result<R> {
         self.check()?;
+        if let Some(caller) = &self.caller {
+            return self.ask(caller, request, timeout, read);
+        }
         if let Request::Publish { channel, message } = *request {
             let mut hub = self.hub.lock();
             let reply = exec::publish(&mut hub, &self.limits, channel, message);
             hub.wake();
-            return self.read(request, reply, read);
+            return self.judge(reply, request, Duration::ZERO, read);
         }
         let mut backend = self.backend.lock().map_err(|_| poisoned())?;
         let now = self.clock.now();
@@ -111,7 +126,7 @@ impl Local {
         }
         let reply = exec::execute(backend.as_mut(), now, &self.limits, request);
         let changes = exec::changes(request, &reply);
-        let result = self.read(request, reply, read);
+        let result = self.judge(reply, request, Duration::ZERO, read);
         if changes[0].is_some() {
             let mut hub = self.hub.lock();
             for (event, key) in changes.into_iter().flatten() {
@@ -123,9 +138,43 @@ impl Local {
         committed.map_err(|error| Error::Backend(error.to_string()))?;
         result
     }
-}
 
-impl Local {
+    fn ask<R>(
+        &self,
+        caller: &Caller,
+        request: &Request<'_>,
+        timeout: Duration,
+        read: impl FnOnce(Reply<'_>) -> Result<R>,
+    ) -> Result<R> {
+        let answer = caller.call(request, timeout);
+        let frame = match &answer {
+            Ok(bytes) => frame::split(bytes, usize::MAX).ok().flatten(),
+            Err(error) => {
+                let failure = Reply::Error(error.clone().into());
+                return self.judge(failure, request, timeout, read);
+            }
+        };
+        let reply = frame.and_then(|frame| codec::read_reply(frame).ok());
+        let reply = reply.expect("the master writes whole replies");
+        self.judge(reply, request, timeout, read)
+    }
+
+    fn judge<R>(
+        &self,
+        reply: Reply<'_>,
+        request: &Request<'_>,
+        elapsed: Duration,
+        read: impl FnOnce(Reply<'_>) -> Result<R>,
+    ) -> Result<R> {
+        match reply {
+            Reply::Error(failure) => {
+                let limits = &self.limits;
+                Err(client::refusal(failure, request, limits, elapsed))
+            }
+            reply => read(reply),
+        }
+    }
+
     /// Subscribes a thread of this process.
     pub(super) fn subscribe(&self, topics: &[Topic<'_>]) -> Result<LocalSubscriber> {
         self.check()?;
@@ -143,23 +192,6 @@ impl Local {
             return Err(forked());
         }
         Ok(())
-    }
-
-    fn read<R>(
-        &self,
-        request: &Request<'_>,
-        reply: Reply<'_>,
-        read: impl FnOnce(Reply<'_>) -> Result<R>,
-    ) -> Result<R> {
-        match reply {
-            Reply::Error(failure) => Err(client::refusal(
-                failure,
-                request,
-                &self.limits,
-                Duration::ZERO,
-            )),
-            reply => read(reply),
-        }
     }
 }
 

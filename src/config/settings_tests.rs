@@ -79,6 +79,7 @@ fn every_setting_refuses_what_makes_no_sense() {
             "sessions",
             &["sess:", "sess:=", "sess:=soon", "sess:=0", ""],
         ),
+        ("backend-timeout", &["0"]),
         ("log", &["loud", "info,loud", "", "x=loud"]),
         ("log-format", &["xml"]),
     ] {

@@ -253,7 +253,8 @@ impl From<BackendError> for Failure<'static> {
             BackendError::Unsupported(_) => ErrorCode::Unsupported,
             BackendError::OutOfMemory { .. } => ErrorCode::OutOfMemory,
             BackendError::Busy => ErrorCode::Busy,
-            BackendError::Failed(_) => ErrorCode::Backend,
+            BackendError::TimedOut { .. } => ErrorCode::Timeout,
+            BackendError::Failed(_) | BackendError::Broken(_) => ErrorCode::Backend,
         };
         failure(code, error.to_string())
     }

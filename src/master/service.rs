@@ -1,12 +1,15 @@
 //! What the bytes of connections mean: the reactor's handler over the backend.
 //!
-//! The first byte that a peer sends decides which dialect it speaks. A [`Service`] lives as long as the master; a [`Turn`] of it holds the backend's lock and the
-//! time for one turn of the loop, so that neither is paid for per request.
+//! The first byte that a peer sends decides which dialect it speaks. A [`Service`] lives as long as
+//! the master; a [`Turn`] of it has the backend and the time, so that neither a lock nor a clock is
+//! paid for per request. It does not know on which thread it is: see [the module above](super).
 
 use std::collections::HashMap;
-use std::sync::{MutexGuard, PoisonError};
+use std::path::PathBuf;
+use std::sync::MutexGuard;
 
-use crate::backend::{Backend, SharedBackend};
+use super::channels::OfChannel;
+use crate::backend::Backend;
 use crate::config::Limits;
 use crate::exec::{ClientId, Conversation, Host, Hub, Message, Next, Origin, SharedHub, redis};
 use crate::net::{AllowedUids, CloseReason, ConnectionId, Handler, Peer, Refusal, Taken, Verdict};
@@ -32,18 +35,35 @@ enum Talk {
     Redis(Box<redis::Session>),
 }
 
-impl Session {
-    /// A channel that this slot inherits; `worker` where a supervisor started it.
-    pub(super) fn of_channel(slot: u16, worker: Option<WorkerId>) -> Self {
+impl OfChannel for Session {
+    fn of_channel(slot: u16, worker: Option<WorkerId>) -> Self {
         Self {
-            origin: Origin::Channel { slot },
-            talk: Talk::Silence,
             worker,
+            ..Self::new(Origin::Channel { slot })
+        }
+    }
+}
+
+impl Session {
+    /// One on which nothing was said yet, and that is no supervised worker's.
+    pub(super) fn new(origin: Origin) -> Self {
+        Self {
+            origin,
+            talk: Talk::Silence,
+            worker: None,
+        }
+    }
+
+    /// What it is in the Redis dialect, where it speaks that.
+    pub(super) fn redis_mut(&mut self) -> Option<&mut redis::Session> {
+        match &mut self.talk {
+            Talk::Redis(session) => Some(session),
+            Talk::Silence | Talk::Native(_) => None,
         }
     }
 
     /// Whether the peer has introduced itself.
-    fn is_open(&self) -> bool {
+    pub(super) fn is_open(&self) -> bool {
         match &self.talk {
             Talk::Silence => false,
             Talk::Native(conversation) => conversation.is_open(),
@@ -61,54 +81,71 @@ pub(super) enum ChannelEvent {
     Closed(WorkerId),
 }
 
-pub(super) struct Service {
-    pub(super) backend: SharedBackend,
-    pub(super) hub: SharedHub,
+/// On which terms a master serves.
+#[derive(Clone)]
+pub(super) struct Terms {
     pub(super) limits: Limits,
+    pub(super) hub: SharedHub,
+    /// Of the path socket.
+    pub(super) path: Option<PathBuf>,
     pub(super) secret: Option<Secret>,
     pub(super) allowed: AllowedUids,
     pub(super) workers: u32,
-    pub(super) generation: u32,
     pub(super) pid: u32,
+}
+
+impl Terms {
+    /// Whether a peer of the path socket is let in.
+    pub(super) fn admit(&self, peer: Peer) -> Result<(), Refusal> {
+        if self.allowed.allows(peer) {
+            Ok(())
+        } else {
+            Err(Refusal::Stranger { uid: peer.uid })
+        }
+    }
+}
+
+pub(super) struct Service {
+    terms: Terms,
+    generation: u32,
     pub(super) events: Vec<ChannelEvent>,
     pub(super) redis: redis::Shared,
     /// The connections on which something was said.
-    pub(super) clients: HashMap<ClientId, ConnectionId>,
+    clients: HashMap<ClientId, ConnectionId>,
 }
 
 impl Service {
-    /// Takes the backend for one turn of the loop.
-    pub(super) fn turn(&mut self, now: Millis) -> Turn<'_> {
-        // The lock and the rest of the service are borrowed apart from each other.
-        let Self {
-            backend,
-            hub,
-            limits,
-            secret,
-            allowed,
-            workers,
-            generation,
-            pid,
-            events,
-            redis,
-            clients,
-        } = self;
-        Turn {
-            // A panic of a backend that happened in a call of a handle in this process does not
-            // take the loop down: what it left behind is the backend's own concern.
-            backend: backend.lock().unwrap_or_else(PoisonError::into_inner),
-            hub: hub.lock(),
-            now,
-            limits,
-            secret: secret.as_ref(),
-            allowed,
-            workers: *workers,
-            generation: *generation,
-            pid: *pid,
-            events,
-            redis,
-            clients,
+    pub(super) fn new(terms: Terms, now: Millis) -> Self {
+        let mut redis = redis::Shared::new(now, terms.pid);
+        if let Some(path) = &terms.path {
+            redis = redis.at(path);
         }
+        Self {
+            terms,
+            generation: 0,
+            events: Vec::new(),
+            redis,
+            clients: HashMap::new(),
+        }
+    }
+
+    /// With the backend, for as long as it is lent.
+    pub(super) fn turn<'s>(&'s mut self, backend: &'s mut dyn Backend, now: Millis) -> Turn<'s> {
+        Turn {
+            backend,
+            hub: self.terms.hub.lock(),
+            now,
+            terms: &self.terms,
+            generation: self.generation,
+            events: &mut self.events,
+            redis: &mut self.redis,
+            clients: &mut self.clients,
+        }
+    }
+
+    /// Where messages meet their subscribers.
+    pub(super) fn hub(&self) -> MutexGuard<'_, Hub> {
+        self.terms.hub.lock()
     }
 
     /// The connections that clients have had closed.
@@ -124,21 +161,17 @@ impl Service {
         &mut self,
         now: Millis,
     ) -> impl Iterator<Item = (ConnectionId, Vec<Message>)> {
-        let sent = self.hub.lock().outbox(now).into_iter();
+        let sent = self.terms.hub.lock().outbox(now).into_iter();
         sent.filter_map(|(client, messages)| Some((*self.clients.get(&client)?, messages)))
     }
 }
 
 pub(super) struct Turn<'s> {
-    pub(super) backend: MutexGuard<'s, Box<dyn Backend>>,
+    pub(super) backend: &'s mut dyn Backend,
     hub: MutexGuard<'s, Hub>,
     now: Millis,
-    limits: &'s Limits,
-    secret: Option<&'s Secret>,
-    allowed: &'s AllowedUids,
-    workers: u32,
+    terms: &'s Terms,
     generation: u32,
-    pid: u32,
     events: &'s mut Vec<ChannelEvent>,
     redis: &'s mut redis::Shared,
     clients: &'s mut HashMap<ClientId, ConnectionId>,
@@ -146,7 +179,7 @@ pub(super) struct Turn<'s> {
 
 impl Turn<'_> {
     fn native(&mut self, talk: &mut Conversation, bytes: &[u8], out: &mut Vec<u8>) -> Taken {
-        let frame = match frame::split(bytes, talk.max_body(self.limits)) {
+        let frame = match frame::split(bytes, talk.max_body(&self.terms.limits)) {
             Ok(Some(frame)) => frame,
             Ok(None) => return Taken::Nothing,
             Err(error) => {
@@ -155,31 +188,52 @@ impl Turn<'_> {
             }
         };
         let mut host = Host {
-            backend: self.backend.as_mut(),
+            backend: self.backend,
             now: self.now,
-            limits: self.limits,
-            secret: self.secret,
+            limits: &self.terms.limits,
+            secret: self.terms.secret.as_ref(),
             hub: &mut self.hub,
             nonce: &nonce,
-            workers: self.workers,
+            workers: self.terms.workers,
             generation: self.generation,
-            pid: self.pid,
+            pid: self.terms.pid,
         };
         let next = talk.answer(&mut host, frame, out);
         Taken::Request(frame.wire_len(), verdict(next))
     }
 
+    /// Begins to speak this dialect, unless one is spoken already.
+    pub(super) fn begin(&mut self, id: ConnectionId, session: &mut Session, dialect: Dialect) {
+        let Talk::Silence = session.talk else {
+            return;
+        };
+        let (talk, client) = match dialect {
+            Dialect::Native => {
+                let native = Conversation::new(session.origin, self.hub.enter());
+                let client = native.id();
+                (Talk::Native(native), client)
+            }
+            Dialect::Resp => {
+                let redis = redis::Session::new(&mut self.redis_host(), session.origin);
+                let client = redis.id();
+                (Talk::Redis(Box::new(redis)), client)
+            }
+        };
+        session.talk = talk;
+        self.clients.insert(client, id);
+    }
+
     /// Tells subscribers which entries went by themselves.
     pub(super) fn tell_gone(&mut self) {
-        self.hub.tell_gone(self.backend.as_mut());
+        self.hub.tell_gone(self.backend);
     }
 
     fn redis_host(&mut self) -> redis::Host<'_> {
         redis::Host {
-            backend: self.backend.as_mut(),
+            backend: self.backend,
             now: self.now,
-            limits: self.limits,
-            secret: self.secret,
+            limits: &self.terms.limits,
+            secret: self.terms.secret.as_ref(),
             shared: self.redis,
             hub: &mut self.hub,
         }
@@ -190,29 +244,12 @@ impl Handler for Turn<'_> {
     type Session = Session;
 
     fn accepted(&mut self, peer: Peer) -> Result<Session, Refusal> {
-        if !self.allowed.allows(peer) {
-            return Err(Refusal::Stranger { uid: peer.uid });
-        }
-        Ok(Session {
-            origin: Origin::Path,
-            talk: Talk::Silence,
-            worker: None,
-        })
+        self.terms.admit(peer)?;
+        Ok(Session::new(Origin::Path))
     }
 
-    /// Who says nothing is taken for a client of Redis: one of the other dialect speaks at once.
     fn refused(&mut self, why: Refusal, said: &[u8], out: &mut Vec<u8>) {
-        if said.first().copied().map(Dialect::of) == Some(Dialect::Native) {
-            let code = match why {
-                Refusal::Full => ErrorCode::Busy,
-                Refusal::Stranger { .. } => ErrorCode::AuthFailed,
-            };
-            return Conversation::refused(code, &why.to_string(), out);
-        }
-        Writer::new(out, Protocol::Resp2).error(&match why {
-            Refusal::Full => "ERR max number of clients reached".to_owned(),
-            Refusal::Stranger { .. } => format!("DENIED {why}"),
-        });
+        say_no(why, said, out);
     }
 
     fn request(
@@ -224,20 +261,7 @@ impl Handler for Turn<'_> {
     ) -> Taken {
         let was_open = session.is_open();
         if let Talk::Silence = session.talk {
-            let (talk, client) = match Dialect::of(bytes[0]) {
-                Dialect::Native => {
-                    let native = Conversation::new(session.origin, self.hub.enter());
-                    let client = native.id();
-                    (Talk::Native(native), client)
-                }
-                Dialect::Resp => {
-                    let redis = redis::Session::new(&mut self.redis_host(), session.origin);
-                    let client = redis.id();
-                    (Talk::Redis(Box::new(redis)), client)
-                }
-            };
-            session.talk = talk;
-            self.clients.insert(client, id);
+            self.begin(id, session, Dialect::of(bytes[0]));
         }
         let taken = match &mut session.talk {
             Talk::Silence => unreachable!("it was broken above"),
@@ -276,6 +300,22 @@ impl Handler for Turn<'_> {
             self.events.push(ChannelEvent::Closed(worker));
         }
     }
+}
+
+/// What a peer is told that is not let in. Who says nothing is taken for a client of Redis: one of
+/// the other dialect speaks at once.
+pub(super) fn say_no(why: Refusal, said: &[u8], out: &mut Vec<u8>) {
+    if said.first().copied().map(Dialect::of) == Some(Dialect::Native) {
+        let code = match why {
+            Refusal::Full => ErrorCode::Busy,
+            Refusal::Stranger { .. } => ErrorCode::AuthFailed,
+        };
+        return Conversation::refused(code, &why.to_string(), out);
+    }
+    Writer::new(out, Protocol::Resp2).error(&match why {
+        Refusal::Full => "ERR max number of clients reached".to_owned(),
+        Refusal::Stranger { .. } => format!("DENIED {why}"),
+    });
 }
 
 fn verdict(next: Next) -> Verdict {

@@ -10,6 +10,8 @@
 //! | `fault` | the errors, in Redis's words |
 //! | `expiry` | deadlines as arguments |
 //! | `aside` | copies of entries on their way |
+//! | `lost` | what becomes of a transaction where requests are answered without being run |
+//! | `load` | what `INFO` tells of a backend on a thread of its own |
 //! | `fields` | a hash as the bytes of one value |
 //! | `scripts` | scripts that are known, and what they do |
 //! | `strings`, `connection`, … | the commands, a group each |
@@ -83,7 +85,9 @@ mod hello;
 mod help;
 mod info;
 mod keys;
+mod load;
 mod lookup;
+mod lost;
 mod many;
 mod object;
 mod profile;
@@ -99,7 +103,10 @@ mod transaction;
 mod ttl;
 mod walk;
 
-pub use session::{Host, Session, Taken};
+pub use fault::write_error;
+pub use load::{Load, TICKS};
+pub use lost::Lost;
+pub use session::{Host, Session, Taken, bounds};
 pub use shared::Shared;
 
 #[cfg(test)]

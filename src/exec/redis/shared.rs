@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::rc::Rc;
 
+use super::load::Load;
 use super::profile::Profile;
 use super::scripts::Scripts;
 use super::statistics::Statistics;
@@ -27,6 +28,8 @@ pub struct Shared {
     pub(super) statistics: Statistics,
     /// Connections there were, for `INFO`.
     pub(super) received: u64,
+    /// How a backend on a thread of its own does, for `INFO`.
+    pub load: Option<Load>,
     clients: BTreeMap<ClientId, Rc<Profile>>,
     /// The address of those that come by the path socket.
     path: Rc<str>,
@@ -45,6 +48,7 @@ impl Shared {
             scripts: Scripts::default(),
             statistics: Statistics::default(),
             received: 0,
+            load: None,
             clients: BTreeMap::new(),
             path: "unix:0".into(),
             killed: Vec::new(),

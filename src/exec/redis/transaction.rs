@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use super::call::{Call, database};
 use super::fault::{Done, Fault};
 use super::lookup::lookup;
+use super::lost::Lost;
 use super::session::bounds;
 use crate::backend::Backend;
 use crate::config::Limits;
@@ -78,6 +79,16 @@ impl Transaction {
             queue.bytes = Vec::new();
             queue.is_broken = true;
         }
+    }
+
+    /// As if all that was lost had been refused.
+    pub(super) fn lose(&mut self, watches: &mut Watches, lost: Lost) {
+        match lost {
+            Lost::Requests => {}
+            Lost::Begun => self.queue = Some(Queue::default()),
+            Lost::Ended => self.end(watches),
+        }
+        self.refuse();
     }
 
     fn unwatch(&mut self, watches: &mut Watches) {
