@@ -1,11 +1,15 @@
 //! Servers of other languages that take the shared listeners by what they already know: gunicorn
 //! and Puma `LISTEN_FDS`, uvicorn a descriptor.
+//!
+//! `clients` is what the libraries of Python, PHP and Ruby find that take the store for a Redis.
 
 #![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used, reason = "helpers may panic as the tests do")]
 
 #[path = "../common/mod.rs"]
 mod common;
+
+mod clients;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
