@@ -10,6 +10,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::common::ended::end;
 use crate::common::redis::Master;
 use crate::common::{Running, clean, eventually, folder as temporary, skipped};
 use crate::{folder, python};
@@ -17,11 +18,11 @@ use crate::{folder, python};
 /// What clients have to know of a store that has a secret.
 const SECRET: &str = "open, sesame: 16 bytes";
 
-/// Runs a program that says `proof` at its end; `of` is whom it tried.
-fn until_proved(program: &mut Command, proof: &str, of: &str) {
-    let finished = Running::start(program).finish();
-    let said = [finished.stdout, finished.stderr].concat().join("\n");
-    let is_proved = finished.status.success() && said.contains(proof);
+/// Runs a program to its end, which it sees to itself; it says `proof` then. `of` is whom it tried.
+pub(crate) fn until_proved(program: &mut Command, proof: &str, of: &str) {
+    let ended = end(program);
+    let said = format!("{}\n{}", ended.text(), ended.stderr);
+    let is_proved = ended.code == Some(0) && said.contains(proof);
     assert!(is_proved, "{program:?} of {of}:\n{said}");
 }
 

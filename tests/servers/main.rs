@@ -1,7 +1,8 @@
 //! Servers of other languages that take the shared listeners by what they already know: gunicorn
 //! and Puma `LISTEN_FDS`, uvicorn a descriptor.
 //!
-//! `clients` is what the libraries of Python, PHP and Ruby find that take the store for a Redis.
+//! `clients` is what the libraries of Python, PHP and Ruby find that take the store for a Redis,
+//! `examples` that the programs of the folder `examples` do what they say.
 
 #![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used, reason = "helpers may panic as the tests do")]
@@ -10,6 +11,7 @@
 mod common;
 
 mod clients;
+mod examples;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

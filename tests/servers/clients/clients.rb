@@ -9,6 +9,7 @@ require 'active_support'
 require 'active_support/cache/redis_cache_store'
 require 'active_support/cache/redis_store'
 
+Thread.new { sleep 300; abort 'it hangs' }
 SOCK = ENV.fetch('STORE_SOCK')
 Redis.raise_deprecations = false
 Redis.silence_deprecations = true
@@ -26,6 +27,11 @@ class Case < Minitest::Test
 
   def connect(path = SOCK, **options)
     Redis.new(path: path, **options).tap { |redis| @opened << redis }
+  end
+
+  # Whether that is left of a time on a machine that has something else to do.
+  def assert_left(left, of)
+    assert_includes (0.8 * of)..of, left
   end
 
   # Waits until the block gives something true, and gives it.
@@ -75,9 +81,10 @@ class RedisRb < Case
     assert_equal 'OK', r.set('k', 'v', ex: 100)
     assert_equal false, r.set('k', 'w', nx: true)
     assert_equal ['v', nil], [r.get('k'), r.get('none')]
-    assert_includes 99_000..100_000, r.pttl('k')
+    assert_left r.pttl('k'), 100_000
     assert_equal 'v', r.set('k', "\0\r\n\xff".b, get: true, keepttl: true)
-    assert_equal ["\0\r\n\xff".b, 100], [r.get('k').b, r.ttl('k')]
+    assert_equal "\0\r\n\xff".b, r.get('k').b
+    assert_left r.ttl('k'), 100
     assert_equal [true, -1, -2], [r.persist('k'), r.ttl('k'), r.ttl('none')]
     r.mset('a', 1, 'b', 2)
     assert_equal ['1', nil, '2'], r.mget('a', 'none', 'b')
@@ -214,7 +221,7 @@ class Sessions < Case
     refute_equal cookie, ann
     name, = @inside.keys
     refute_equal before, name
-    assert_includes 3599..3600, @inside.ttl(name)
+    assert_left @inside.ttl(name), 3600
     _, bob = visit('/login/bob')
     assert_equal 'ann 2', visit('/', ann).first
     assert_equal 'bob 1', visit('/', bob).first
@@ -240,7 +247,7 @@ class Caches < Case
       inside.flushdb
       cache.write('k', { 'a' => [1, nil] }, expires_in: 100)
       assert_equal({ 'a' => [1, nil] }, cache.read('k'))
-      assert_includes 99..400, inside.ttl('app:k')
+      assert_includes 80..400, inside.ttl('app:k')
       assert_equal({ 'a' => [1, nil] }, cache.fetch('k') { flunk 'it is there' })
       assert_equal 'made', cache.fetch('m', expires_in: 100) { 'made' }
       assert_equal 'made', cache.read('m')
@@ -278,7 +285,7 @@ class Caches < Case
     store = Redis::Store.new(path: SOCK, namespace: 'app')
     store.set('k', { a: 1 }, expire_after: 100)
     assert_equal({ a: 1 }, store.get('k'))
-    assert_includes 99..100, @redis.ttl('app:k')
+    assert_left @redis.ttl('app:k'), 100
     assert_equal Marshal.dump({ a: 1 }), @redis.get('app:k')
     store.setnx('k', 2)
     assert_equal({ a: 1 }, store.get('k'))

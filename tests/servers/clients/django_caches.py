@@ -85,18 +85,18 @@ class Common:
         for value in [1, -7, 1.5, True, None, "text", b"\0\xff", {"a": [1, (2, {3})]}, "x" * 100_000]:
             cache.set("k", value, 100)
             self.assertEqual(cache.get("k"), value)
-        self.assert_within(self.ttl("k"), 99, 100)
+        self.assert_left(self.ttl("k"), 100)
         cache.set("k", "for ever", None)
         self.assertEqual(self.ttl("k"), -1)
         self.assertIs(cache.touch("k", 50), True)
-        self.assert_within(self.ttl("k"), 49, 50)
+        self.assert_left(self.ttl("k"), 50)
         self.assertIs(cache.touch("k", None), True)
         self.assertEqual(self.ttl("k"), -1)
         self.assertIs(cache.touch("none", 50), False)
         cache.set("k", "gone at once", 0)
         self.assertIsNone(cache.get("k"))
         cache.set("k", 1)
-        self.assert_within(self.ttl("k"), 299, 300)
+        self.assert_left(self.ttl("k"), 300)
         cache.set("k", 1, -1)
         self.assertNotIn("k", cache)
 
@@ -104,7 +104,7 @@ class Common:
         self.assertIs(self.cache.add("k", "first", 100), True)
         self.assertIs(self.cache.add("k", "second", 200), False)
         self.assertEqual(self.cache.get("k"), "first")
-        self.assert_within(self.ttl("k"), 99, 100)
+        self.assert_left(self.ttl("k"), 100)
         self.assertEqual(self.cache.get_or_set("k", "third"), "first")
         self.assertEqual(self.cache.get_or_set("l", lambda: "made"), "made")
         self.assertEqual(self.cache.get("none", "default"), "default")
@@ -115,7 +115,7 @@ class Common:
         self.assertEqual(self.cache.incr("n", 31), 42)
         self.assertEqual(self.cache.decr("n", 50), -8)
         self.assertEqual(self.cache.get("n"), -8)
-        self.assert_within(self.ttl("n"), 99, 100)
+        self.assert_left(self.ttl("n"), 100)
         with self.assertRaises(ValueError):
             self.cache.incr("none")
         self.assertIs(self.cache.has_key("none"), False)
@@ -124,7 +124,7 @@ class Common:
         many = {f"k{n}": {"n": n} for n in range(200)}
         self.assertFalse(self.cache.set_many(many, 100))
         self.assertEqual(self.cache.get_many([*many, "none"]), many)
-        self.assert_within(self.ttl("k199"), 99, 100)
+        self.assert_left(self.ttl("k199"), 100)
         self.cache.delete_many([f"k{n}" for n in range(1, 200)])
         self.assertEqual(self.cache.get_many(many), {"k0": {"n": 0}})
         self.assertIs(self.cache.delete("k0"), True)
@@ -171,12 +171,12 @@ class Common:
         session["user"] = "ann"
         session.save()
         name = session.cache_key
-        self.assert_within(self.ttl(name), 3599, 3600)
+        self.assert_left(self.ttl(name), 3600)
         again = Store(session.session_key)
         self.assertEqual(again["user"], "ann")
         again.set_expiry(60)
         again.save()
-        self.assert_within(self.ttl(name), 59, 60)
+        self.assert_left(self.ttl(name), 60)
         again.cycle_key()
         self.assertNotEqual(again.session_key, session.session_key)
         self.assertEqual(Store(again.session_key)["user"], "ann")
@@ -231,15 +231,15 @@ class DjangoRedis(Common, Case):
     def test_more_than_django_has(self):
         cache = self.cache
         cache.set("k", 1, 100)
-        self.assertEqual(cache.ttl("k"), 100)
-        self.assert_within(cache.pttl("k"), 99_000, 100_000)
+        self.assert_left(cache.ttl("k"), 100)
+        self.assert_left(cache.pttl("k"), 100_000)
         self.assertEqual([cache.ttl("none"), cache.pttl("none")], [0, 0])
         self.assertIs(cache.persist("k"), True)
         self.assertIsNone(cache.ttl("k"))
         self.assertIs(cache.pexpire("k", 50_000), True)
-        self.assertEqual(cache.ttl("k"), 50)
-        self.assertIs(cache.expire_at("k", int(time.time()) + 20), True)
-        self.assert_within(cache.ttl("k"), 18, 20)
+        self.assert_left(cache.ttl("k"), 50)
+        self.assertIs(cache.expire_at("k", int(time.time()) + 20_000), True)
+        self.assert_left(cache.ttl("k"), 20_000)
         self.assertIs(cache.set("k", 2, nx=True), False)
         self.assertIs(cache.set("l", 2, timeout=10, nx=True), True)
         for n in range(150):
@@ -253,9 +253,9 @@ class DjangoRedis(Common, Case):
         self.assertIn(raw, [b"1", pickle.dumps(1)])
 
     def test_its_lock(self):
-        with self.cache.lock("lock", timeout=10):
+        with self.cache.lock("lock", timeout=100):
             self.assertFalse(self.cache.lock("lock", blocking_timeout=0.02).acquire())
-        self.assertTrue(self.cache.lock("lock", timeout=10).acquire(blocking=False))
+        self.assertTrue(self.cache.lock("lock", timeout=100).acquire(blocking=False))
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ class FlaskSession(Case):
         bob.get("/login/bob")
         self.assertEqual(ann.get("/count").json, ["ann", 2])
         self.assertEqual(bob.get("/count").json, ["bob", 1])
-        self.assert_within(self.store.ttl(name), 3599, 3600)
+        self.assert_left(self.store.ttl(name), 3600)
         kept = msgspec.msgpack.decode(self.client.get(name))
         self.assertEqual([kept["user"], kept["count"]], ["ann", 2])
         ann.get("/logout")
@@ -110,7 +110,7 @@ class FlaskCaching(Case):
             self.assertIs(cache.add("k", {"a": 1}, timeout=100), True)
             self.assertIs(cache.add("k", {"a": 2}), False)
             self.assertEqual(cache.get("k"), {"a": 1})
-            self.assert_within(self.store.ttl("c:k"), 99, 100)
+            self.assert_left(self.store.ttl("c:k"), 100)
             self.assertTrue(cache.set_many({"a": 1, "b": "two"}))
             self.assertEqual(cache.get_many("a", "b", "none"), [1, "two", None])
             self.assertEqual(cache.cache.inc("n", 5), 5)
@@ -153,10 +153,10 @@ class Starsessions(Case):
             [name] = set(self.store.keys()) - set(before)
             self.store.delete(*before)
             self.assertTrue(name.startswith("starsessions."))
-            self.assert_within(self.store.ttl(name), 3599, 3600)
+            self.assert_left(self.store.ttl(name), 3600)
             self.store.expire(name, 100)
             self.assertEqual(ann.get("/count").json(), ["ann", 2])
-            self.assert_within(self.store.ttl(name), 3599, 3600)
+            self.assert_left(self.store.ttl(name), 3600)
             ann.get("/logout")
             self.assertEqual(self.store.keys(), [])
             self.assertEqual(ann.get("/count").json(), [None, 1])
@@ -164,7 +164,7 @@ class Starsessions(Case):
         with serve(0) as ann:
             ann.get("/login/ann")
             [name] = self.store.keys()
-            self.assert_within(self.store.ttl(name), 30 * 86_400 - 1, 30 * 86_400)
+            self.assert_left(self.store.ttl(name), 30 * 86_400)
 
 
 class Dogpile(Case):
@@ -177,7 +177,7 @@ class Dogpile(Case):
                 "redis_expiration_time": 7200,
                 "distributed_lock": True,
                 "thread_local_lock": False,
-                "lock_timeout": 20,
+                "lock_timeout": 200,
             },
         )
         made = []
@@ -193,7 +193,7 @@ class Dogpile(Case):
         square(3)
         self.assertEqual(made, [3, 3])
         region.set_multi({"a": 1, "b": [2]})
-        self.assert_within(self.store.ttl("a"), 7199, 7200)
+        self.assert_left(self.store.ttl("a"), 7200)
         self.assertEqual(region.get_multi(["a", "none", "b"]), [1, NO_VALUE, [2]])
         region.delete_multi(["a", "b"])
         self.assertIs(region.get("a"), NO_VALUE)
@@ -218,21 +218,21 @@ class Aiocache(AsyncCase):
         cache = self.connect(namespace="main")
         await cache.set("k", {"a": [1, None]}, ttl=100)
         self.assertEqual(await cache.get("k"), {"a": [1, None]})
-        self.assert_within(self.store.ttl("main:k"), 99, 100)
+        self.assert_left(self.store.ttl("main:k"), 100)
         await cache.set("k", 1, ttl=0.05)
-        self.assert_within(self.store.pttl("main:k"), 0, 50)
+        self.assert_within(self.store.pttl("main:k"), -2, 50)
         with self.assertRaises(ValueError):
             await cache.add("l", 1, ttl=100) and await cache.add("l", 2)
         await cache.multi_set([("a", 1), ("b", "two")], ttl=100)
         self.assertEqual(await cache.multi_get(["a", "none", "b"]), [1, None, "two"])
-        self.assert_within(self.store.ttl("main:b"), 99, 100)
+        self.assert_left(self.store.ttl("main:b"), 100)
         self.assertEqual(await cache.increment("a", 41), 42)
         self.assertEqual(await cache.increment("new", -1), -1)
         with self.assertRaises(TypeError):
             await cache.increment("b")
         self.assertTrue(await cache.exists("a"))
         self.assertTrue(await cache.expire("a", ttl=50))
-        self.assert_within(self.store.ttl("main:a"), 49, 50)
+        self.assert_left(self.store.ttl("main:a"), 50)
         self.assertTrue(await cache.expire("a", ttl=0))
         self.assertEqual(self.store.ttl("main:a"), -1)
         self.assertEqual(await cache.delete("a"), 1)
@@ -245,7 +245,7 @@ class Aiocache(AsyncCase):
         cache, made = self.connect(), []
 
         async def make(n):
-            async with aiocache.lock.RedLock(cache, "k", lease=20):
+            async with aiocache.lock.RedLock(cache, "k", lease=200):
                 if await cache.get("k") is None:
                     made.append(n)
                     await asyncio.sleep(0.02)
@@ -259,7 +259,7 @@ class Aiocache(AsyncCase):
         async with aiocache.lock.OptimisticLock(cache, "v") as lock:
             await lock.cas("new", ttl=100)
         self.assertEqual(await cache.get("v"), "new")
-        self.assert_within(self.store.ttl("v"), 99, 100)
+        self.assert_left(self.store.ttl("v"), 100)
         with self.assertRaises(aiocache.lock.OptimisticLockError):
             async with aiocache.lock.OptimisticLock(cache, "v") as lock:
                 await cache.set("v", "theirs")

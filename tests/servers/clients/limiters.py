@@ -31,7 +31,7 @@ class Limits(Case):
         self.assertIs(limiter.hit(item, "bob"), False)
         stats = limiter.get_window_stats(item, "ann")
         self.assertEqual(stats.remaining, 0)
-        self.assert_within(stats.reset_time - time.time(), 3590, 3601)
+        self.assert_left(stats.reset_time - time.time(), 3601)
         limiter.clear(item, "ann")
         self.assertIs(limiter.hit(item, "ann"), True)
         self.assertEqual(storage.reset(), 2)
@@ -117,7 +117,7 @@ class FastApiLimiter(Case):
             self.assertEqual([visitor.get("/").status_code for _ in range(2)], [200, 200])
             refused = visitor.get("/")
         self.assertEqual(refused.status_code, 429)
-        self.assert_within(int(refused.headers["Retry-After"]), 3590, 3600)
+        self.assert_left(int(refused.headers["Retry-After"]), 3600)
         [name] = self.store.keys()
         self.assertEqual(self.store.get(name), "2")
 
@@ -125,28 +125,28 @@ class FastApiLimiter(Case):
 class Locks(AsyncCase):
     async def test_aioredlock(self):
         manager = Aioredlock([SOCK], retry_count=1)
-        lock = await manager.lock("lock", lock_timeout=10)
+        lock = await manager.lock("lock", lock_timeout=100)
         self.assertTrue(lock.valid)
-        self.assert_within(self.store.pttl("lock"), 9_000, 10_000)
+        self.assert_left(self.store.pttl("lock"), 100_000)
         with self.assertRaises(LockError):
             await manager.lock("lock")
-        await manager.extend(lock, lock_timeout=50)
-        self.assert_within(self.store.pttl("lock"), 49_000, 50_000)
+        await manager.extend(lock, lock_timeout=500)
+        self.assert_left(self.store.pttl("lock"), 500_000)
         await manager.unlock(lock)
         self.assertFalse(self.store.exists("lock"))
         await manager.destroy()
 
     def test_pottery(self):
         masters = {redis.Redis(unix_socket_path=SOCK)}
-        lock = Redlock(key="k", masters=masters, auto_release_time=10)
-        other = Redlock(key="k", masters=masters, auto_release_time=10)
+        lock = Redlock(key="k", masters=masters, auto_release_time=100)
+        other = Redlock(key="k", masters=masters, auto_release_time=100)
         self.assertIs(lock.acquire(blocking=False), True)
-        self.assert_within(lock.locked(), 9, 10)
+        self.assert_left(lock.locked(), 100)
         self.assertIs(other.acquire(blocking=False), False)
         self.assertEqual(other.locked(), 0)
-        self.store.pexpire("redlock:k", 2000)
+        self.store.pexpire("redlock:k", 20_000)
         lock.extend()
-        self.assert_within(self.store.pttl("redlock:k"), 9_000, 10_000)
+        self.assert_left(self.store.pttl("redlock:k"), 100_000)
         lock.release()
         with self.assertRaises(ReleaseUnlockedLock):
             lock.release()

@@ -26,13 +26,13 @@ class Sync:
         c = self.client
         self.assertIs(c.set("k", "v", ex=100), True)
         self.assertEqual(c.get("k"), "v")
-        self.assert_within(c.pttl("k"), 99_000, 100_000)
+        self.assert_left(c.pttl("k"), 100_000)
         self.assertIsNone(c.set("k", "w", nx=True))
         self.assertIsNone(c.set("none", "w", xx=True))
         self.assertEqual(c.set("k", "w", get=True, keepttl=True), "v")
-        self.assertEqual(c.ttl("k"), 100)
+        self.assert_left(c.ttl("k"), 100)
         self.assertEqual(c.getex("k", px=50_000), "w")
-        self.assertEqual(c.ttl("k"), 50)
+        self.assert_left(c.ttl("k"), 50)
         self.assertIs(c.persist("k"), True)
         self.assertEqual([c.ttl("k"), c.ttl("none")], [-1, -2])
         self.assertIs(c.expire("k", 10, gt=True), False)
@@ -165,21 +165,21 @@ class Sync:
 
     def test_locks(self):
         c = self.client
-        lock = c.lock("lock", timeout=10)
+        lock = c.lock("lock", timeout=100)
         self.assertTrue(lock.acquire(blocking=False))
-        self.assert_within(c.pttl("lock"), 9_000, 10_000)
+        self.assert_left(c.pttl("lock"), 100_000)
         self.assertTrue(lock.locked() and lock.owned())
-        other = self.connect().lock("lock", timeout=10)
+        other = self.connect().lock("lock", timeout=100)
         self.assertFalse(other.acquire(blocking=False))
         self.assertFalse(other.acquire(blocking_timeout=0.05))
         with self.assertRaises(LockError):
             other.release()
-        lock.extend(20)
-        self.assert_within(c.pttl("lock"), 29_000, 30_000)
-        lock.extend(5, replace_ttl=True)
-        self.assert_within(c.pttl("lock"), 4_000, 5_000)
+        lock.extend(200)
+        self.assert_left(c.pttl("lock"), 300_000)
+        lock.extend(50, replace_ttl=True)
+        self.assert_left(c.pttl("lock"), 50_000)
         lock.reacquire()
-        self.assert_within(c.pttl("lock"), 9_000, 10_000)
+        self.assert_left(c.pttl("lock"), 100_000)
         lock.release()
         self.assertFalse(c.exists("lock"))
         with other:
@@ -198,7 +198,7 @@ class Sync:
         def count():
             client = self.connect()
             for _ in range(10):
-                with client.lock("lock", timeout=20, sleep=0.001):
+                with client.lock("lock", timeout=200, sleep=0.001):
                     client.set("n", int(client.get("n") or 0) + 1)
 
         threads = [threading.Thread(target=count) for _ in range(3)]
@@ -315,7 +315,7 @@ class Sync:
         self.assertEqual(dict(c.hscan_iter("h", match="*")), {"b": "2", "c": "3"})
         self.assertIs(c.expire("h", 100), True)
         c.hset("h", "d", 4)
-        self.assertEqual(c.ttl("h"), 100)
+        self.assert_left(c.ttl("h"), 100)
         with self.assertRaisesRegex(ResponseError, "wrong kind of value"):
             c.get("h")
         self.assertEqual(c.hdel("h", "b", "c", "d"), 3)
@@ -332,7 +332,7 @@ class Sync:
         self.assertEqual(c.info("server")["redis_version"].split(".")[0], "7")
         self.assertEqual(c.config_get("appendonly"), {"appendonly": "no"})
         seconds, _ = c.time()
-        self.assert_within(seconds, int(time.time()) - 2, int(time.time()) + 2)
+        self.assert_within(seconds, int(time.time()) - 20, int(time.time()) + 2)
         c.set("k", "v")
         self.assertEqual(c.object("encoding", "k"), "embstr")
         self.assertGreater(c.memory_usage("k"), 0)

@@ -9,6 +9,7 @@ set_error_handler(function (int $kind, string $what, string $file, int $line) {
     }
     return true;
 });
+pcntl_alarm(300);
 // What is printed would be the head of a page, after which no session can begin.
 ob_start();
 
@@ -30,6 +31,12 @@ function same(mixed $found, mixed $expected): void
     if ($found !== $expected) {
         throw new Exception(var_export($found, true) . ' is not ' . var_export($expected, true));
     }
+}
+
+/** Whether that is left of a time on a machine that has something else to do. */
+function is_left(float $left, float $of): void
+{
+    within($left, 0.8 * $of, $of);
 }
 
 function within(float $value, float $least, float $most): void

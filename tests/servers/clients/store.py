@@ -1,5 +1,6 @@
 """What the programs here share: where the store is, and how to lose it."""
 
+import faulthandler
 import os
 import socket
 import sys
@@ -20,6 +21,10 @@ class Case(unittest.TestCase):
         self.store = redis.Redis(unix_socket_path=SOCK, decode_responses=True)
         self.addCleanup(self.store.close)
         self.store.flushall()
+
+    def assert_left(self, left, of):
+        """Whether that is left of a time on a machine that has something else to do."""
+        self.assert_within(left, 0.8 * of, of)
 
     def assert_within(self, value, least, most):
         self.assertGreaterEqual(value, least)
@@ -91,6 +96,7 @@ class Cuttable:
 
 
 def main():
+    faulthandler.dump_traceback_later(300, exit=True)
     # What others do not close is theirs.
     result = unittest.main(module="__main__", warnings="ignore", exit=False).result
     sys.exit(not (result.wasSuccessful() and result.testsRun))
