@@ -363,6 +363,32 @@ pub const CASES: &[(&str, &str)] = &[
         "#,
     ),
     (
+        "fastapi-limiter",
+        r#"
+        EVAL lua:fastapi-limiter 1 k 2 100000
+        TTL k
+        EVAL lua:fastapi-limiter 1 k 2 200000
+        TTL k
+        PERSIST k
+        EVAL lua:fastapi-limiter 1 k 2 100000
+        GET k
+        EVAL lua:fastapi-limiter 1 k x 100000
+        SET k -5
+        EVAL lua:fastapi-limiter 1 k 2 100000
+        GET k
+        TTL k
+        SET k 1.5
+        EVAL lua:fastapi-limiter 1 k 9 100000
+        SET k text
+        EVAL lua:fastapi-limiter 1 k 2 100000
+        HSET h a 1
+        EVAL lua:fastapi-limiter 1 h 2 100000
+        EVAL lua:fastapi-limiter 1 none 2 x
+        EVAL lua:fastapi-limiter 1 none 2
+        EVAL lua:fastapi-limiter 0
+        "#,
+    ),
+    (
         "the limiters of Laravel",
         r#"
         EVAL lua:laravel-duration-attempts 1 k 1000.5 1000 60 2
@@ -451,6 +477,7 @@ pub const GRAMMAR: &[&str] = &[
     "(EVAL|EVAL_RO) lua:fastify-rate-limit-read 1 {any}",
     "EVAL lua:nest-throttler 2 {key} {any} name 150000 1 150000",
     "EVAL lua:limits-sliding-acquire 2 {key} {any} 100 60 1",
+    "EVAL lua:fastapi-limiter 1 {any} (2|{int}) 150000",
     "EVAL lua:aspnet-hset 1 {any} {value} {value} (-1|{time}) {value}",
     "(EVAL|EVAL_RO) lua:django-redis-increment 1 {any} {int}",
     "(EVALSHA|EVALSHA_RO) sha:increment 1 {any} {int}",

@@ -1,11 +1,17 @@
 //! Servers of other languages that take the shared listeners by what they already know: gunicorn
 //! and Puma `LISTEN_FDS`, uvicorn a descriptor. Those in `ports` take none and have a port each.
+//!
+//! `clients` is what the libraries of Python, PHP and Ruby find that take the store for a Redis,
+//! `examples` that the programs of the folder `examples` do what they say.
 
 #![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used, reason = "helpers may panic as the tests do")]
 
 #[path = "../common/mod.rs"]
 mod common;
+
+mod clients;
+mod examples;
 mod ports;
 
 use std::collections::BTreeSet;

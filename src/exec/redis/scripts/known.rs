@@ -88,6 +88,7 @@ static KNOWN: &[Known] = known! {
     "limits-sliding-acquire", "limits (Python)", limiters::limits_sliding_acquire;
     "limits-sliding-get", "limits (Python)", limiters::limits_sliding_get;
     "limits-clear", "limits (Python)", limiters::limits_clear;
+    "fastapi-limiter", "fastapi-limiter", limiters::fastapi_limiter;
     "laravel-duration-acquire", "Laravel", limiters::laravel_duration_acquire;
     "laravel-duration-attempts", "Laravel", limiters::laravel_duration_attempts;
     "laravel-concurrency-acquire", "Laravel", limiters::laravel_concurrency_acquire;

@@ -237,6 +237,25 @@ pub(super) fn limits_clear(script: &mut Script<'_, '_>) -> Returned<'static> {
     Ok(Value::Number(removed))
 }
 
+pub(super) fn fastapi_limiter(script: &mut Script<'_, '_>) -> Returned<'static> {
+    let (key, limit) = (script.key(1), number_of_arg(script, 1));
+    let current = match script.call(0, "get", &[&key])? {
+        Value::Boolean(false) => Value::ZERO,
+        found => found.to_number().map_or(Value::Nil, Value::Number),
+    };
+    if !script.is_above(&current, 0.0)? {
+        let px = Value::text(b"PX");
+        script.call(3, "set", &[&key, &Value::ONE, &px, &script.arg(2)])?;
+        return Ok(Value::ZERO);
+    }
+    let next = Value::Number(script.number(&current)? + 1.0);
+    if script.order(&limit, &next)? == Some(Ordering::Less) {
+        return script.call(1, "pttl", &[&key]);
+    }
+    script.call(2, "incr", &[&key])?;
+    Ok(Value::ZERO)
+}
+
 /// An argument to calculate with.
 fn operand(script: &Script<'_, '_>, at: usize) -> Result<f64, Fault> {
     script.number(&script.arg(at))
