@@ -33,7 +33,8 @@ pub fn run(servers: &Servers, protocol: Protocol, steps: &[Step]) -> Result<(), 
             }
             What::Lapse(key) => {
                 for talk in [&mut redis, &mut ours] {
-                    talk.control.ask(&[b"PEXPIRE", key.as_slice(), b"1"]);
+                    talk.control
+                        .ask(&[b"PEXPIRE".as_slice(), key.as_slice(), b"1"]);
                 }
                 settle(&mut redis, &mut ours, key);
                 continue;
@@ -157,7 +158,7 @@ fn answers(args: &[Vec<u8>], (redis, ours): (&Reply, &Reply)) -> bool {
 fn settle<'t>(redis: &mut Talk<'t>, ours: &mut Talk<'t>, key: &[u8]) {
     for talk in [redis, ours] {
         eventually("a key expires", || {
-            let left = talk.control.ask(&[b"PTTL", key]).integer();
+            let left = talk.control.ask(&[b"PTTL".as_slice(), key]).integer();
             let is_close = left.is_some_and(|left| (0..1_000).contains(&left));
             (!is_close).then_some(())
         });

@@ -225,14 +225,14 @@ async fn giants_pass_in_both_directions_at_once() {
         .map(|task| {
             let connection = Arc::clone(&connection);
             tokio::spawn(async move {
-                let value = vec![task; (1 << 20) - usize::from(task)];
+                let (key, value) = ([task], vec![task; (1 << 20) - usize::from(task)]);
                 let set = Request::Set(Set {
                     expiry: Expiry::Never,
                     condition: Condition::Always,
-                    key: &[task],
+                    key: &key,
                     value: &value,
                 });
-                let get = Request::Get { key: &[task] };
+                let get = Request::Get { key: &key };
                 for _ in 0..4 {
                     connection.call(&set, soon(), |_| Ok(())).await.unwrap();
                     let is_mine = connection.call(&get, soon(), |reply| match reply {
