@@ -11,6 +11,8 @@ mod model;
 mod open;
 #[cfg(test)]
 mod simulator;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 mod syncing;
 
 use std::borrow::Cow;
@@ -18,6 +20,8 @@ use std::sync::{Arc, Mutex};
 
 pub use memory::MemoryBackend;
 pub(crate) use open::open;
+#[cfg(feature = "sqlite")]
+pub use sqlite::SqliteBackend;
 
 use crate::config::ByteSize;
 pub use crate::config::WhenFull;
@@ -228,7 +232,7 @@ pub trait Backend: Send {
 }
 
 /// Why a backend did not do what was asked.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum BackendError {
     /// It has no such operation.
@@ -243,6 +247,9 @@ pub enum BackendError {
         /// The bound.
         bound: Option<ByteSize>,
     },
+    /// What it keeps its data in has no more room, for this reason.
+    #[error("the store is full: {0}")]
+    Full(String),
     /// It has too much to do.
     #[error("the backend is busy")]
     Busy,

@@ -182,7 +182,7 @@ impl From<BackendError> for Failure<'static> {
     fn from(error: BackendError) -> Self {
         let code = match error {
             BackendError::Unsupported(_) => ErrorCode::Unsupported,
-            BackendError::OutOfMemory { .. } => ErrorCode::OutOfMemory,
+            BackendError::OutOfMemory { .. } | BackendError::Full(_) => ErrorCode::OutOfMemory,
             BackendError::Busy => ErrorCode::Busy,
             BackendError::Failed(_) => ErrorCode::Backend,
         };
