@@ -3,7 +3,7 @@
 //! | theirs | |
 //! |---|---|
 //! | `sid` | the key: TEXT where it is text, otherwise a BLOB |
-//! | `sess` | the value: TEXT where it is text, otherwise a BLOB |
+//! | `sess` | the value: TEXT where it is JSON, at which the other side would fail otherwise; if not, a BLOB |
 //! | `expired` | the deadline as [`date`] writes it; never is [`FOREVER`] |
 //!
 //! What their table cannot say stands in ours (`…_memstore`), by the same `sid`: the number of the
@@ -18,6 +18,7 @@ use std::hash::Hasher as _;
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension as _, Result, ToSql, params};
+use serde::de::IgnoredAny;
 use siphasher::sip::SipHasher13;
 
 use super::date::{self, FOREVER, LAST};
@@ -407,22 +408,25 @@ impl ToSql for Key<'_> {
     }
 }
 
-/// A value on its way to the database. A column of the type `json` has numeric affinity: of a text
-/// that looks like a number only the number would be kept.
+/// A value on its way to the database.
 struct Value<'a>(&'a [u8]);
 
 impl ToSql for Value<'_> {
     fn to_sql(&self) -> Result<ToSqlOutput<'_>> {
-        let first = self.0.trim_ascii_start().first();
-        let is_like_a_number = first.is_some_and(|byte| b"+-.0123456789".contains(byte));
-        Ok(ToSqlOutput::Borrowed(
-            if is_text(self.0) && !is_like_a_number {
-                ValueRef::Text(self.0)
-            } else {
-                ValueRef::Blob(self.0)
-            },
-        ))
+        Ok(ToSqlOutput::Borrowed(if is_json(self.0) {
+            ValueRef::Text(self.0)
+        } else {
+            ValueRef::Blob(self.0)
+        }))
     }
+}
+
+/// Whether the other side can read it. A number is left out: a column of the type `json` has
+/// numeric affinity, which keeps of a text that looks like one only what it is worth.
+fn is_json(value: &[u8]) -> bool {
+    let is_number = |first: &u8| *first == b'-' || first.is_ascii_digit();
+    !value.trim_ascii_start().first().is_none_or(is_number)
+        && serde_json::from_slice::<IgnoredAny>(value).is_ok()
 }
 
 /// Some programs take a zero byte for the end of a text.
