@@ -184,7 +184,8 @@ impl From<BackendError> for Failure<'static> {
             BackendError::Unsupported(_) => ErrorCode::Unsupported,
             BackendError::OutOfMemory { .. } | BackendError::Full(_) => ErrorCode::OutOfMemory,
             BackendError::Busy => ErrorCode::Busy,
-            BackendError::Failed(_) => ErrorCode::Backend,
+            BackendError::TimedOut { .. } => ErrorCode::Timeout,
+            BackendError::Failed(_) | BackendError::Broken(_) => ErrorCode::Backend,
         };
         failure(code, error.to_string())
     }
