@@ -15,6 +15,8 @@ mod redis;
 mod sessions;
 #[cfg(test)]
 mod simulator;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 mod syncing;
 mod tombstones;
 
@@ -27,6 +29,8 @@ pub use memory::MemoryBackend;
 pub(crate) use open::open;
 #[cfg(feature = "redis")]
 pub use redis::RedisBackend;
+#[cfg(feature = "sqlite")]
+pub use sqlite::SqliteBackend;
 pub(crate) use sessions::SessionRules;
 pub(crate) use tombstones::Tombstones;
 
@@ -322,6 +326,9 @@ pub enum BackendError {
         /// The bound.
         bound: Option<ByteSize>,
     },
+    /// What it keeps its data in has no more room, for this reason.
+    #[error("the store is full: {0}")]
+    Full(String),
     /// It has too much to do.
     #[error("the backend is busy")]
     Busy,

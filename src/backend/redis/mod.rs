@@ -258,6 +258,10 @@ impl Backend for RedisBackend {
         true
     }
 
+    fn blocks(&self) -> bool {
+        true
+    }
+
     fn get(&mut self, now: Millis, key: &[u8]) -> Result<Option<EntryRef<'_>>, BackendError> {
         Ok(self.held(now, key)?.map(Held::entry))
     }

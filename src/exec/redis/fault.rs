@@ -83,6 +83,7 @@ impl From<BackendError> for Fault {
             BackendError::OutOfMemory { .. } => {
                 Self::of("OOM command not allowed when used memory > 'maxmemory'.")
             }
+            BackendError::Full(_) => Self::say(format!("OOM {error}")),
             BackendError::Busy => Self::of("BUSY the store has too much to do"),
             BackendError::TimedOut { .. } => Self::say(format!("TIMEOUT {error}")),
             other => Self::say(format!("ERR {other}")),
