@@ -35,6 +35,7 @@ use crate::cluster::options::Plan;
 use crate::cluster::serving::Serving;
 use crate::cluster::{Options, Role, Source, Store};
 use crate::error::{Error, Result};
+use crate::exec::redis::Load;
 use crate::master::Controller;
 use crate::time::{Clock, SystemClock};
 
@@ -91,6 +92,13 @@ impl TestMaster {
         Ok(Store::new(Arc::new(links), self.options.timeout))
     }
 
+    /// How a backend that [blocks](crate::backend::Backend::blocks) does, and the loop beside it;
+    /// `None` with another one.
+    pub fn load(&self) -> Option<Load> {
+        let caller = self.controller.caller()?;
+        Some(caller.load())
+    }
+
     /// The worker's end of a fresh channel, for tests that speak the protocol themselves.
     ///
     /// # Errors
@@ -137,7 +145,8 @@ impl Builder {
         let serving = Serving::start(&options, None, Arc::clone(&backend), Arc::clone(&clock))?;
         let controller = serving.controller().clone();
         let keeper = Keeper::Thread(serving);
-        let link = Link::Local(Local::new(backend, clock, &options.limits, keeper));
+        let local = Local::new(backend, clock, &options.limits, keeper);
+        let link = Link::Local(local.served_by(&controller));
         let links = Links::new(options.clone(), Plan::Serve, link);
         Ok(TestMaster {
             store: Store::new(Arc::new(links), options.timeout),

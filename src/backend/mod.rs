@@ -11,21 +11,27 @@ mod model;
 mod open;
 #[cfg(test)]
 mod simulator;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 mod syncing;
 
 use std::borrow::Cow;
+use std::fmt;
 use std::sync::{Arc, Mutex};
 
 pub use memory::MemoryBackend;
 pub(crate) use open::open;
+#[cfg(feature = "sqlite")]
+pub use sqlite::SqliteBackend;
 
 use crate::config::ByteSize;
 pub use crate::config::WhenFull;
 use crate::contract::{Capabilities, Condition, Gone, Kind, Seq};
 use crate::time::Millis;
 
-/// A backend that the master's loop and the handles in the same process share. The lock is held
-/// for one operation by a handle and for one turn of the loop by the master.
+/// A backend that the master and the handles in the same process share. The lock is held for one
+/// operation by a handle and for one turn by the master, on its loop's thread or, where the backend
+/// [blocks](Backend::blocks), on one of the backend's own, which then runs what handles ask too.
 pub type SharedBackend = Arc<Mutex<Box<dyn Backend>>>;
 
 /// An entry in a backend. The value is borrowed where the backend can lend it.
@@ -93,7 +99,7 @@ pub enum Upkeep {
 
 impl Upkeep {
     /// What two kinds of work left to do.
-    fn and(self, other: Self) -> Self {
+    pub(crate) fn and(self, other: Self) -> Self {
         match (self, other) {
             (Self::More, _) | (_, Self::More) => Self::More,
             (Self::Until(one), Self::Until(other)) => Self::Until(one.min(other)),
@@ -120,7 +126,8 @@ pub struct MemoryUse {
 ///
 /// An entry past its deadline is never visible, whether or not it has been removed. No call may
 /// take long: what cannot be done in a fraction of a millisecond is done in steps, by
-/// [`all`](Self::all) with a cursor and by [`upkeep`](Self::upkeep).
+/// [`all`](Self::all) with a cursor and by [`upkeep`](Self::upkeep). A backend that has to wait for
+/// somebody else (a disk, a server) says so by [`blocks`](Self::blocks).
 ///
 /// # Errors
 /// [`BackendError::Unsupported`] from an operation that is not among the
@@ -128,6 +135,13 @@ pub struct MemoryUse {
 pub trait Backend: Send {
     /// What it can do beyond the four operations that every backend has.
     fn capabilities(&self) -> Capabilities;
+
+    /// Whether its calls wait for a disk or for another process. A master calls such a backend on
+    /// a thread of its own, so that nobody but who asks something of it waits with it, and what many
+    /// ask meanwhile becomes one turn with one [`commit`](Self::commit). It is asked once.
+    fn blocks(&self) -> bool {
+        false
+    }
 
     /// The live entry with this key.
     fn get(&mut self, now: Millis, key: &[u8]) -> Result<Option<EntryRef<'_>>, BackendError>;
@@ -217,18 +231,21 @@ pub trait Backend: Send {
     fn gone(&mut self, _tell: Option<&mut Teller<'_>>) {}
 
     /// Makes what was written as lasting as was asked for; only then is it acknowledged. Called
-    /// once for all requests of a turn of the master's loop, whether or not they wrote. It may take
-    /// as long as the disk does.
+    /// once for all requests of a turn of the master, whether or not they wrote, and after each
+    /// step of upkeep. It may take as long as the disk does.
     ///
     /// # Errors
-    /// It is not to be relied on any more: the master ends without acknowledging anything.
+    /// Nothing that was written since the last commit is done; the backend is as it was then, and
+    /// can be used on. Where it [blocks](Self::blocks), the error is the answer to whoever wrote or
+    /// may have read what was written. After [`BackendError::Broken`], and after any error of a
+    /// backend that does not block, the master ends without acknowledging anything.
     fn commit(&mut self) -> Result<(), BackendError> {
         Ok(())
     }
 }
 
 /// Why a backend did not do what was asked.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum BackendError {
     /// It has no such operation.
@@ -243,12 +260,43 @@ pub enum BackendError {
         /// The bound.
         bound: Option<ByteSize>,
     },
+    /// What it keeps its data in has no more room, for this reason.
+    #[error("the store is full: {0}")]
+    Full(String),
     /// It has too much to do.
     #[error("the backend is busy")]
     Busy,
+    /// It did not answer in time.
+    #[error("the store's backend did not answer in time; {outcome}")]
+    TimedOut {
+        /// What became of what was asked.
+        outcome: Outcome,
+    },
     /// It failed, for this reason.
     #[error("{0}")]
     Failed(String),
+    /// It failed, for this reason, and is not to be relied on any more. Only of a
+    /// [`commit`](Backend::commit) is this more than [`Failed`](Self::Failed).
+    #[error("{0}")]
+    Broken(String),
+}
+
+/// What is known of something that was given up on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was never begun and never will be.
+    NotDone,
+    /// It may or may not have been done, or be done yet.
+    Unknown,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotDone => "nothing was done",
+            Self::Unknown => "it may or may not have been done",
+        })
+    }
 }
 
 #[cfg(test)]

@@ -17,6 +17,8 @@ pub(crate) fn open(store: &Store, now: Millis) -> Result<Box<dyn Backend>, Error
     Ok(match store {
         Store::Memory => Box::new(MemoryBackend::new()),
         Store::File(path) => Box::new(MemoryBackend::open(path, Syncing::default(), now)?),
+        #[cfg(feature = "sqlite")]
+        Store::Sqlite(sqlite) => Box::new(super::SqliteBackend::open(sqlite)?),
         #[allow(
             unreachable_patterns,
             reason = "with all features there is nothing left"

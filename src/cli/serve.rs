@@ -38,7 +38,7 @@ pub(crate) fn serve(config: &Config) -> Result<Exit, Failure> {
     tracing::info!(sock = %path.display(), pid = std::process::id(), "serving");
     let ended = master.run();
     // Still under the mastership: whoever comes next must not load what was there before.
-    let dumped = last.map_or(Ok(()), |last| last.write());
+    let dumped = last.map_or(Ok(()), |last| last.write_after(&ended));
     ended.map_err(Error::io("go on with the master's loop"))?;
     dumped?;
     tracing::info!("the master ends");

@@ -8,7 +8,7 @@
 //! the two are compared anew each time: what is carried over is the time that is left.
 
 use std::fs::File;
-use std::io::Seek as _;
+use std::io::{self, Seek as _};
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::{Arc, Mutex};
@@ -177,6 +177,19 @@ impl LastDump {
             clock: Arc::clone(clock),
             pid: process::id(),
         })
+    }
+
+    /// [Writes](Self::write) it after the master has ended in this way.
+    pub(crate) fn write_after<T>(&self, ended: &io::Result<T>) -> Result<()> {
+        match ended {
+            // The thread that has the backend was left behind with it.
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                let reason = format!("{error}, so the dump before is left as it is");
+                tracing::error!(path = %self.path.display(), %error, "not dumped");
+                Err(Error::Backend(reason))
+            }
+            _ => self.write(),
+        }
     }
 
     /// Writes it, and says so in the log. If that fails, the file that was there is as before.

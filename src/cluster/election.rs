@@ -106,13 +106,10 @@ fn start(options: &Options, mastership: &Mastership) -> Result<Link> {
     let backend = options.open_backend(Role::Master, clock.as_ref())?;
     let (shared, time) = (Arc::clone(&backend), Arc::clone(&clock));
     let serving = Serving::start(options, Some(mastership), shared, time)?;
+    let controller = serving.controller().clone();
     let keeper = Keeper::Thread(serving);
-    Ok(Link::Local(Local::new(
-        backend,
-        clock,
-        &options.limits,
-        keeper,
-    )))
+    let local = Local::new(backend, clock, &options.limits, keeper);
+    Ok(Link::Local(local.served_by(&controller)))
 }
 
 /// Waits between attempts: exponential, jittered, bounded by a deadline.

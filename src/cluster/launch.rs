@@ -90,14 +90,15 @@ impl Launch {
         let master = Master::new(setup).map_err(Error::io("start the master's loop"))?;
         if let Some(prepare) = prepare {
             let limits = &self.options.limits;
-            let link = Link::Local(Local::new(backend, clock, limits, Keeper::Process));
+            let local = Local::new(backend, clock, limits, Keeper::Process);
+            let link = Link::Local(local.served_by(&master.controller()));
             let timeout = self.options.timeout;
             let links = Links::new(self.options, Plan::Serve, link);
             prepare(&Store::new(Arc::new(links), timeout))?;
         }
         let ended = master.run();
         // Still under the mastership: whoever comes next must not load what was there before.
-        let dumped = last.map_or(Ok(()), |last| last.write());
+        let dumped = last.map_or(Ok(()), |last| last.write_after(&ended));
         let reason = ended.map_err(Error::io("go on with the master's loop"))?;
         dumped.map(|()| reason)
     }

@@ -12,7 +12,8 @@ use crate::config::Limits;
 use crate::contract::Capabilities;
 use crate::error::{Error, Result};
 use crate::exec;
-use crate::protocol::{Reply, Request};
+use crate::master::{Caller, Controller};
+use crate::protocol::{Reply, Request, codec, frame};
 use crate::sys;
 use crate::time::{Clock, SystemClock};
 
@@ -27,6 +28,8 @@ pub(crate) enum Link {
 /// A backend in this process.
 pub(crate) struct Local {
     backend: SharedBackend,
+    /// Who is to be asked instead, where calls of the backend wait.
+    caller: Option<Caller>,
     clock: Arc<dyn Clock>,
     limits: Limits,
     pub(super) capabilities: Capabilities,
@@ -58,12 +61,19 @@ impl Local {
             .capabilities();
         Self {
             backend,
+            caller: None,
             clock,
             limits: limits.clone(),
             capabilities,
             keeper,
             forks: Some(sys::forks()),
         }
+    }
+
+    /// The backend is called only by whoever serves it to others, where it has such.
+    pub(crate) fn served_by(mut self, controller: &Controller) -> Self {
+        self.caller = controller.caller();
+        self
     }
 
     /// A backend that nobody else uses.
@@ -79,32 +89,66 @@ impl Local {
         Ok(local)
     }
 
-    /// Asks one thing and reads the reply.
+    /// Asks one thing and reads the reply. Only somebody else's reply is waited for no longer than
+    /// `timeout`.
     pub(super) fn call<R>(
         &self,
         request: &Request<'_>,
+        timeout: Duration,
         read: impl FnOnce(Reply<'_>) -> Result<R>,
     ) -> Result<R> {
         if self.forks.is_some_and(|forks| forks != sys::forks()) {
             return Err(forked());
+        }
+        if let Some(caller) = &self.caller {
+            return self.ask(caller, request, timeout, read);
         }
         let mut backend = self.backend.lock().map_err(|_| poisoned())?;
         let now = self.clock.now();
         if matches!(self.keeper, Keeper::Caller(_)) {
             backend.upkeep(now);
         }
-        let result = match exec::execute(backend.as_mut(), now, &self.limits, request) {
-            Reply::Error(failure) => Err(client::refusal(
-                failure,
-                request,
-                &self.limits,
-                Duration::ZERO,
-            )),
-            reply => read(reply),
-        };
+        let reply = exec::execute(backend.as_mut(), now, &self.limits, request);
+        let result = self.judge(reply, request, Duration::ZERO, read);
         let committed = backend.commit();
         committed.map_err(|error| Error::Backend(error.to_string()))?;
         result
+    }
+
+    fn ask<R>(
+        &self,
+        caller: &Caller,
+        request: &Request<'_>,
+        timeout: Duration,
+        read: impl FnOnce(Reply<'_>) -> Result<R>,
+    ) -> Result<R> {
+        let answer = caller.call(request, timeout);
+        let frame = match &answer {
+            Ok(bytes) => frame::split(bytes, usize::MAX).ok().flatten(),
+            Err(error) => {
+                let failure = Reply::Error(error.clone().into());
+                return self.judge(failure, request, timeout, read);
+            }
+        };
+        let reply = frame.and_then(|frame| codec::read_reply(frame).ok());
+        let reply = reply.expect("the master writes whole replies");
+        self.judge(reply, request, timeout, read)
+    }
+
+    fn judge<R>(
+        &self,
+        reply: Reply<'_>,
+        request: &Request<'_>,
+        elapsed: Duration,
+        read: impl FnOnce(Reply<'_>) -> Result<R>,
+    ) -> Result<R> {
+        match reply {
+            Reply::Error(failure) => {
+                let limits = &self.limits;
+                Err(client::refusal(failure, request, limits, elapsed))
+            }
+            reply => read(reply),
+        }
     }
 }
 

@@ -69,7 +69,7 @@ impl Links {
     ) -> Result<R> {
         let mut link = self.current();
         let connection = match &*link {
-            Link::Local(local) => return local.call(request, read),
+            Link::Local(local) => return local.call(request, timeout, read),
             Link::Remote(connection) => connection,
         };
         // The common case pays for no clock.
@@ -90,7 +90,7 @@ impl Links {
             link = self.relink(&link, deadline)?;
             let left = deadline.saturating_duration_since(Instant::now());
             failed = match &*link {
-                Link::Local(local) => return local.call(request, read),
+                Link::Local(local) => return local.call(request, left, read),
                 Link::Remote(connection) => match connection.call(request, left, &mut read) {
                     Ok(result) => return Ok(result),
                     Err(failed) => failed,

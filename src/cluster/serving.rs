@@ -47,12 +47,17 @@ impl Serving {
         let run = move || match Master::new(setup) {
             Ok(master) => {
                 let is_heard = told.send(Ok(master.controller())).is_ok();
-                if let (true, Err(error)) = (is_heard, master.run()) {
+                let ended = if is_heard {
+                    master.run().map(drop)
+                } else {
+                    Ok(())
+                };
+                if let Err(error) = &ended {
                     tracing::error!(%error, "the master's loop failed");
                 }
                 if let Some(last) = last {
                     // Nobody is left to be told; it is in the log.
-                    let _ = last.write();
+                    let _ = last.write_after(&ended);
                 }
                 drop(mastership);
             }

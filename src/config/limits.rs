@@ -17,6 +17,8 @@ pub struct Limits {
     pub low_mark: usize,
     /// How long a connection through the path socket may take to introduce itself.
     pub handshake_timeout: Duration,
+    /// How long a backend that blocks may take before its requests are answered with errors.
+    pub backend_timeout: Duration,
 }
 
 impl Limits {
@@ -52,6 +54,7 @@ impl Default for Limits {
             high_mark: 256 << 10,
             low_mark: 64 << 10,
             handshake_timeout: Duration::from_secs(5),
+            backend_timeout: Duration::from_secs(5),
         }
     }
 }

@@ -73,6 +73,7 @@ fn every_setting_refuses_what_makes_no_sense() {
         ("max-value", &["0", "513MiB"]),
         ("max-clients", &["0", "x"]),
         ("handshake-timeout", &["0"]),
+        ("backend-timeout", &["0"]),
         ("log", &["loud", "info,loud", "", "x=loud"]),
         ("log-format", &["xml"]),
     ] {

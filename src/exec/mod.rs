@@ -182,9 +182,10 @@ impl From<BackendError> for Failure<'static> {
     fn from(error: BackendError) -> Self {
         let code = match error {
             BackendError::Unsupported(_) => ErrorCode::Unsupported,
-            BackendError::OutOfMemory { .. } => ErrorCode::OutOfMemory,
+            BackendError::OutOfMemory { .. } | BackendError::Full(_) => ErrorCode::OutOfMemory,
             BackendError::Busy => ErrorCode::Busy,
-            BackendError::Failed(_) => ErrorCode::Backend,
+            BackendError::TimedOut { .. } => ErrorCode::Timeout,
+            BackendError::Failed(_) | BackendError::Broken(_) => ErrorCode::Backend,
         };
         failure(code, error.to_string())
     }

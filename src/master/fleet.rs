@@ -9,10 +9,11 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 
+use super::channels::Channels;
 use super::notices;
 use super::preload::Preload;
-use super::service::{ChannelEvent, Session};
-use crate::net::{ConnectionId, Reactor};
+use super::service::ChannelEvent;
+use crate::net::ConnectionId;
 use crate::supervisor::action::{Action, ExitReason, WorkerSignal};
 use crate::supervisor::event::{Event, ExitCause, Generation, SpawnFailure, StopKind, WorkerId};
 use crate::supervisor::listeners::Listener;
@@ -83,26 +84,21 @@ impl Fleet {
         self.machine.next_deadline()
     }
 
-    pub(super) fn start(&mut self, now: Millis, reactor: &mut Reactor<Session>) {
+    pub(super) fn start(&mut self, now: Millis, reactor: &mut dyn Channels) {
         self.handle(now, Event::Start, reactor);
     }
 
-    pub(super) fn stop(&mut self, now: Millis, kind: StopKind, reactor: &mut Reactor<Session>) {
+    pub(super) fn stop(&mut self, now: Millis, kind: StopKind, reactor: &mut dyn Channels) {
         self.handle(now, Event::Stop(kind), reactor);
     }
 
-    pub(super) fn tick(&mut self, now: Millis, reactor: &mut Reactor<Session>) {
+    pub(super) fn tick(&mut self, now: Millis, reactor: &mut dyn Channels) {
         if self.next_deadline().is_some_and(|deadline| deadline <= now) {
             self.handle(now, Event::Tick, reactor);
         }
     }
 
-    pub(super) fn channel(
-        &mut self,
-        now: Millis,
-        event: ChannelEvent,
-        reactor: &mut Reactor<Session>,
-    ) {
+    pub(super) fn channel(&mut self, now: Millis, event: ChannelEvent, reactor: &mut dyn Channels) {
         let event = match event {
             ChannelEvent::Introduced(worker) => Event::Ready(worker),
             ChannelEvent::Closed(worker) => {
@@ -114,7 +110,7 @@ impl Fleet {
     }
 
     /// Finds the workers that have ended.
-    pub(super) fn find_ended(&mut self, now: Millis, reactor: &mut Reactor<Session>) {
+    pub(super) fn find_ended(&mut self, now: Millis, reactor: &mut dyn Channels) {
         let look = |(worker, pid): (&WorkerId, &Pid)| Some((*worker, reap::ended(*pid)?));
         let ended: Vec<_> = self.running.iter().filter_map(look).collect();
         for (worker, exit) in ended {
@@ -131,7 +127,7 @@ impl Fleet {
         }
     }
 
-    fn handle(&mut self, now: Millis, event: Event, reactor: &mut Reactor<Session>) {
+    fn handle(&mut self, now: Millis, event: Event, reactor: &mut dyn Channels) {
         let mut events = VecDeque::from([event]);
         let mut actions = Vec::new();
         while let Some(event) = events.pop_front() {
@@ -169,7 +165,7 @@ impl Fleet {
         &mut self,
         worker: WorkerId,
         generation: Generation,
-        reactor: &mut Reactor<Session>,
+        reactor: &mut dyn Channels,
     ) -> Result<Pid, SpawnFailure> {
         let no_channel = |error: io::Error| {
             tracing::error!(worker = %worker.slot, %error, "there is no channel for the worker");
@@ -204,8 +200,7 @@ impl Fleet {
             }
         })?;
         self.running.insert(worker, pid);
-        let session = Session::of_channel(worker.slot.0, Some(worker));
-        match reactor.adopt(ours.into(), session) {
+        match reactor.open(ours.into(), worker.slot.0, Some(worker)) {
             Ok(id) => {
                 self.channels.insert(worker, id);
             }

@@ -2,30 +2,36 @@
 //!
 //! One thread runs [`Master::run`]: events to requests to the backend, signals and exits to the
 //! supervisor's state machine, time to both. It decides little; what it decides is the order of a
-//! tick.
+//! tick. Requests are run on that thread too, or on one of the backend's own where it blocks; so
+//! the thread never waits for anything but events.
 
+mod aside;
+mod channels;
 mod fleet;
 mod notices;
 mod preload;
 mod pressure;
 mod service;
+mod way;
 
-use std::collections::HashMap;
 use std::io;
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use aside::Aside;
+pub(crate) use aside::Caller;
+use channels::Channels;
 pub(crate) use fleet::Command;
 use fleet::Fleet;
 pub(crate) use preload::Preload;
 use pressure::Pressure;
-use service::{Service, Session};
+use service::{Service, Terms};
+use way::{Here, Way};
 
-use crate::backend::{SharedBackend, Upkeep};
+use crate::backend::SharedBackend;
 use crate::config::{KeyspaceEvents, Limits};
-use crate::exec::redis;
 use crate::net::{AllowedUids, PathSocket, Reactor, Signal, Waker};
 use crate::protocol::auth::Secret;
 use crate::supervisor::action::ExitReason;
@@ -70,9 +76,19 @@ pub(crate) struct Workers {
 }
 
 /// A master that is ready to run.
-pub(crate) struct Master {
-    reactor: Reactor<Session>,
-    service: Service,
+pub(crate) struct Master(Kind);
+
+enum Kind {
+    /// Requests are run on the loop's thread.
+    Here(Box<Loop<Here>>),
+    /// They are run on another.
+    Aside(Box<Loop<Aside>>),
+}
+
+/// The loop, and what it sees to.
+struct Loop<W: Way> {
+    reactor: Reactor<W::Session>,
+    way: W,
     fleet: Option<Fleet>,
     pressure: Pressure,
     clock: Arc<dyn Clock>,
@@ -99,6 +115,7 @@ enum Order {
 pub(crate) struct Controller {
     orders: Sender<Order>,
     waker: Waker,
+    caller: Option<Caller>,
 }
 
 impl Controller {
@@ -110,6 +127,12 @@ impl Controller {
     /// Hands the master a channel to serve.
     pub(crate) fn adopt(&self, channel: UnixStream, slot: u16) {
         self.send(Order::Adopt(channel, slot));
+    }
+
+    /// Asks the store directly, where its backend has a thread of its own. Otherwise whoever is in
+    /// this process may call the backend itself.
+    pub(crate) fn caller(&self) -> Option<Caller> {
+        self.caller.clone()
     }
 
     fn send(&self, order: Order) {
@@ -125,20 +148,63 @@ impl Controller {
 impl Master {
     /// Prepares everything that can fail.
     pub(crate) fn new(setup: Setup) -> io::Result<Self> {
-        let mut reactor = Reactor::new(setup.limits.clone())?;
-        if let Some(socket) = setup.socket {
-            reactor.listen(socket)?;
-        }
-        let (orders, inbox) = channel();
-        let controller = Controller {
-            orders,
-            waker: reactor.waker(),
-        };
         let slots = setup
             .workers
             .as_ref()
             .map_or(0, |workers| workers.config.slots);
+        let terms = Terms {
+            limits: setup.limits.clone(),
+            keyspace_events: setup.keyspace_events,
+            secret: setup.secret.clone(),
+            allowed: AllowedUids::ours_and(&setup.allow_uids),
+            workers: u32::from(slots),
+            pid: std::process::id(),
+        };
+        let backend = Arc::clone(&setup.backend);
+        let lock = backend.lock().unwrap_or_else(PoisonError::into_inner);
+        let blocks = lock.blocks();
+        drop(lock);
+        Ok(Self(if blocks {
+            let clock = Arc::clone(&setup.clock);
+            let way = |waker| Aside::start(backend, terms, clock, waker);
+            let ready = Loop::new(setup, way, |aside| Some(aside.caller()))?;
+            Kind::Aside(Box::new(ready))
+        } else {
+            let service = Service::new(terms, setup.clock.now());
+            let way = |_| Ok(Here::new(backend, service));
+            Kind::Here(Box::new(Loop::new(setup, way, |_| None)?))
+        }))
+    }
+
+    pub(crate) fn controller(&self) -> Controller {
+        match &self.0 {
+            Kind::Here(ready) => ready.controller.clone(),
+            Kind::Aside(ready) => ready.controller.clone(),
+        }
+    }
+
+    /// Serves until it is asked to stop or the fleet is at its end. The calling thread must be the
+    /// one whose end is to be the workers' end: in a process of its own the main one.
+    pub(crate) fn run(self) -> io::Result<ExitReason> {
+        match self.0 {
+            Kind::Here(ready) => ready.run(),
+            Kind::Aside(ready) => ready.run(),
+        }
+    }
+}
+
+impl<W: Way> Loop<W> {
+    fn new(
+        setup: Setup,
+        way: impl FnOnce(Waker) -> io::Result<W>,
+        caller: impl FnOnce(&W) -> Option<Caller>,
+    ) -> io::Result<Self> {
+        let mut reactor = Reactor::new(setup.limits)?;
+        if let Some(socket) = setup.socket {
+            reactor.listen(socket)?;
+        }
         let fleet = setup.workers.map(|workers| {
+            let slots = workers.config.slots;
             let machine = Supervisor::new(workers.config, fastrand::u64(..));
             Fleet::new(machine, workers.command, slots)
         });
@@ -151,23 +217,16 @@ impl Master {
             caught.push(Signal::Child);
         }
         reactor.catch_signals(&caught)?;
-        let pid = std::process::id();
-        let redis =
-            redis::Shared::new(setup.clock.now(), pid, &setup.limits, setup.keyspace_events);
+        let way = way(reactor.waker())?;
+        let (orders, inbox) = channel();
+        let controller = Controller {
+            orders,
+            waker: reactor.waker(),
+            caller: caller(&way),
+        };
         Ok(Self {
             reactor,
-            service: Service {
-                backend: setup.backend,
-                limits: setup.limits,
-                secret: setup.secret,
-                allowed: AllowedUids::ours_and(&setup.allow_uids),
-                workers: u32::from(slots),
-                generation: 0,
-                pid,
-                events: Vec::new(),
-                redis,
-                clients: HashMap::new(),
-            },
+            way,
             fleet,
             pressure: Pressure::new(),
             clock: setup.clock,
@@ -179,71 +238,49 @@ impl Master {
         })
     }
 
-    pub(crate) fn controller(&self) -> Controller {
-        self.controller.clone()
-    }
-
-    /// Serves until it is asked to stop or the fleet is at its end. The calling thread must be the
-    /// one whose end is to be the workers' end: in a process of its own the main one.
-    pub(crate) fn run(mut self) -> io::Result<ExitReason> {
+    fn run(mut self) -> io::Result<ExitReason> {
         let mut now = self.clock.now();
         if let Some(fleet) = &mut self.fleet {
             fleet.start(now, &mut self.reactor);
         }
-        let (mut upkeep, mut kept) = (Upkeep::Idle, Millis::ZERO);
         loop {
-            let until = self.wake_at(now, upkeep);
+            let until = self.wake_at(now);
             self.reactor.wait(now, until)?;
+            self.way.begin_tick();
             now = self.clock.now();
             self.obey(now)?;
-            let mut turn = self.service.turn(now);
-            self.reactor.turn(now, &mut turn);
-            // Once a millisecond is often enough, and under load there are a hundred turns in one.
-            // Until the next comes, what this turn has written is not known of.
-            if upkeep == Upkeep::More || kept < now {
-                upkeep = turn.backend.upkeep(now);
-                kept = now;
-            } else {
-                upkeep = Upkeep::Until(now.after_ms(1));
-            }
-            turn.tell_gone();
-            // What was not made to last is not acknowledged.
-            turn.backend.commit().map_err(io::Error::other)?;
-            let store = turn.backend.memory_use();
-            drop(turn);
-            for (to, messages) in self.service.outbox() {
-                for message in messages {
-                    self.reactor.push(to, &message);
-                }
-            }
+            let memory = self.way.turn(now, &mut self.reactor)?;
             self.reactor.flush();
-            self.pressure.look(now, store);
+            self.pressure.look(now, memory);
             // Closed connections are buried last, so that no event of this tick meets a new one.
-            let mut turn = self.service.turn(now);
-            self.reactor.bury(&mut turn);
-            drop(turn);
-            if let Some(reason) = self.supervise(now) {
+            self.way.bury(now, &mut self.reactor);
+            let reason = self.supervise(now);
+            self.way.end_tick();
+            if let Some(reason) = reason {
+                let finished = self.way.finish(now, &mut self.reactor);
                 let counters = self.reactor.counters();
                 let closed = counters.closed.total();
                 tracing::debug!(?counters, closed, "served");
-                return Ok(reason);
+                return finished.map(|()| reason);
             }
         }
     }
 
     /// When the loop must turn again, if nothing happens before.
-    fn wake_at(&self, now: Millis, upkeep: Upkeep) -> Option<Millis> {
-        let for_upkeep = match upkeep {
-            Upkeep::More => Some(now),
-            Upkeep::Until(then) => Some(then),
-            Upkeep::Idle => None,
-        };
+    fn wake_at(&self, now: Millis) -> Option<Millis> {
+        let for_requests = self.way.next_deadline(now);
         let is_embedded = self.signals == Signals::Theirs;
         let for_handles = is_embedded.then(|| now.after(LONGEST_SLEEP));
         let for_fleet = self.fleet.as_ref().and_then(Fleet::next_deadline);
         let for_peers = self.reactor.next_deadline();
         let for_pressure = self.pressure.next_deadline();
-        let all = [for_upkeep, for_handles, for_fleet, for_peers, for_pressure];
+        let all = [
+            for_requests,
+            for_handles,
+            for_fleet,
+            for_peers,
+            for_pressure,
+        ];
         all.into_iter().flatten().min()
     }
 
@@ -262,8 +299,7 @@ impl Master {
             match order {
                 Order::Stop => self.stop(now, "asked to"),
                 Order::Adopt(channel, slot) => {
-                    let session = Session::of_channel(slot, None);
-                    self.reactor.adopt(channel, session)?;
+                    self.reactor.open(channel, slot, None)?;
                 }
             }
         }
@@ -287,7 +323,7 @@ impl Master {
         let Some(fleet) = &mut self.fleet else {
             return (self.stops > 0).then_some(ExitReason::Stopped);
         };
-        for event in self.service.events.drain(..) {
+        for event in self.way.events() {
             fleet.channel(now, event, &mut self.reactor);
         }
         if std::mem::take(&mut self.has_ended_children) {

@@ -1,13 +1,14 @@
 //! What the bytes of connections mean: the reactor's handler over the backend.
 //!
-//! The first byte that a peer sends decides which dialect it speaks. A [`Service`] lives as long as the master; a [`Turn`] of it holds the backend's lock and the
-//! time for one turn of the loop, so that neither is paid for per request.
+//! The first byte that a peer sends decides which dialect it speaks. A [`Service`] lives as long as
+//! the master; a [`Turn`] of it has the backend and the time, so that neither a lock nor a clock is
+//! paid for per request. It does not know on which thread it is: see [the module above](super).
 
 use std::collections::HashMap;
-use std::sync::{MutexGuard, PoisonError};
 
-use crate::backend::{Backend, SharedBackend};
-use crate::config::Limits;
+use super::channels::OfChannel;
+use crate::backend::Backend;
+use crate::config::{KeyspaceEvents, Limits};
 use crate::exec::{Conversation, Host, Next, Origin, redis};
 use crate::net::{AllowedUids, CloseReason, ConnectionId, Handler, Peer, Refusal, Taken, Verdict};
 use crate::protocol::auth::{Bytes32, Secret};
@@ -31,18 +32,35 @@ enum Talk {
     Redis(Box<redis::Session>),
 }
 
-impl Session {
-    /// A channel that this slot inherits; `worker` where a supervisor started it.
-    pub(super) fn of_channel(slot: u16, worker: Option<WorkerId>) -> Self {
+impl OfChannel for Session {
+    fn of_channel(slot: u16, worker: Option<WorkerId>) -> Self {
         Self {
-            origin: Origin::Channel { slot },
-            talk: Talk::Silence,
             worker,
+            ..Self::new(Origin::Channel { slot })
+        }
+    }
+}
+
+impl Session {
+    /// One on which nothing was said yet, and that is no supervised worker's.
+    pub(super) fn new(origin: Origin) -> Self {
+        Self {
+            origin,
+            talk: Talk::Silence,
+            worker: None,
+        }
+    }
+
+    /// What it is in the Redis dialect, where it speaks that.
+    pub(super) fn redis_mut(&mut self) -> Option<&mut redis::Session> {
+        match &mut self.talk {
+            Talk::Redis(session) => Some(session),
+            Talk::Silence | Talk::Native(_) => None,
         }
     }
 
     /// Whether the peer has introduced itself.
-    fn is_open(&self) -> bool {
+    pub(super) fn is_open(&self) -> bool {
         match &self.talk {
             Talk::Silence => false,
             Talk::Native(conversation) => conversation.is_open(),
@@ -60,50 +78,59 @@ pub(super) enum ChannelEvent {
     Closed(WorkerId),
 }
 
-pub(super) struct Service {
-    pub(super) backend: SharedBackend,
+/// On which terms a master serves.
+#[derive(Clone)]
+pub(super) struct Terms {
     pub(super) limits: Limits,
+    pub(super) keyspace_events: KeyspaceEvents,
     pub(super) secret: Option<Secret>,
     pub(super) allowed: AllowedUids,
     pub(super) workers: u32,
-    pub(super) generation: u32,
     pub(super) pid: u32,
+}
+
+impl Terms {
+    /// Whether a peer of the path socket is let in.
+    pub(super) fn admit(&self, peer: Peer) -> Result<(), Refusal> {
+        if self.allowed.allows(peer) {
+            Ok(())
+        } else {
+            Err(Refusal::Stranger { uid: peer.uid })
+        }
+    }
+}
+
+pub(super) struct Service {
+    terms: Terms,
+    generation: u32,
     pub(super) events: Vec<ChannelEvent>,
     pub(super) redis: redis::Shared,
     /// Who speaks the Redis dialect.
-    pub(super) clients: HashMap<redis::ClientId, ConnectionId>,
+    clients: HashMap<redis::ClientId, ConnectionId>,
 }
 
 impl Service {
-    /// Takes the backend for one turn of the loop.
-    pub(super) fn turn(&mut self, now: Millis) -> Turn<'_> {
-        // The lock and the rest of the service are borrowed apart from each other.
-        let Self {
-            backend,
-            limits,
-            secret,
-            allowed,
-            workers,
-            generation,
-            pid,
-            events,
+    pub(super) fn new(terms: Terms, now: Millis) -> Self {
+        let redis = redis::Shared::new(now, terms.pid, &terms.limits, terms.keyspace_events);
+        Self {
+            terms,
+            generation: 0,
+            events: Vec::new(),
             redis,
-            clients,
-        } = self;
+            clients: HashMap::new(),
+        }
+    }
+
+    /// With the backend, for as long as it is lent.
+    pub(super) fn turn<'s>(&'s mut self, backend: &'s mut dyn Backend, now: Millis) -> Turn<'s> {
         Turn {
-            // A panic of a backend that happened in a call of a handle in this process does not
-            // take the loop down: what it left behind is the backend's own concern.
-            backend: backend.lock().unwrap_or_else(PoisonError::into_inner),
+            backend,
             now,
-            limits,
-            secret: secret.as_ref(),
-            allowed,
-            workers: *workers,
-            generation: *generation,
-            pid: *pid,
-            events,
-            redis,
-            clients,
+            terms: &self.terms,
+            generation: self.generation,
+            events: &mut self.events,
+            redis: &mut self.redis,
+            clients: &mut self.clients,
         }
     }
 
@@ -116,14 +143,10 @@ impl Service {
 }
 
 pub(super) struct Turn<'s> {
-    pub(super) backend: MutexGuard<'s, Box<dyn Backend>>,
+    pub(super) backend: &'s mut dyn Backend,
     now: Millis,
-    limits: &'s Limits,
-    secret: Option<&'s Secret>,
-    allowed: &'s AllowedUids,
-    workers: u32,
+    terms: &'s Terms,
     generation: u32,
-    pid: u32,
     events: &'s mut Vec<ChannelEvent>,
     redis: &'s mut redis::Shared,
     clients: &'s mut HashMap<redis::ClientId, ConnectionId>,
@@ -131,7 +154,7 @@ pub(super) struct Turn<'s> {
 
 impl Turn<'_> {
     fn native(&mut self, talk: &mut Conversation, bytes: &[u8], out: &mut Vec<u8>) -> Taken {
-        let frame = match frame::split(bytes, talk.max_body(self.limits)) {
+        let frame = match frame::split(bytes, talk.max_body(&self.terms.limits)) {
             Ok(Some(frame)) => frame,
             Ok(None) => return Taken::Nothing,
             Err(error) => {
@@ -140,31 +163,46 @@ impl Turn<'_> {
             }
         };
         let mut host = Host {
-            backend: self.backend.as_mut(),
+            backend: self.backend,
             now: self.now,
-            limits: self.limits,
-            secret: self.secret,
+            limits: &self.terms.limits,
+            secret: self.terms.secret.as_ref(),
             changed: &mut |backend, event, key| self.redis.changed(backend, 0, event, key),
             nonce: &nonce,
-            workers: self.workers,
+            workers: self.terms.workers,
             generation: self.generation,
-            pid: self.pid,
+            pid: self.terms.pid,
         };
         let next = talk.answer(&mut host, frame, out);
         Taken::Request(frame.wire_len(), verdict(next))
     }
 
+    /// Begins to speak this dialect, unless one is spoken already.
+    pub(super) fn begin(&mut self, id: ConnectionId, session: &mut Session, dialect: Dialect) {
+        let Talk::Silence = session.talk else {
+            return;
+        };
+        session.talk = match dialect {
+            Dialect::Native => Talk::Native(Conversation::new(session.origin)),
+            Dialect::Resp => {
+                let redis = redis::Session::new(&mut self.redis_host(), session.origin);
+                self.clients.insert(redis.id(), id);
+                Talk::Redis(Box::new(redis))
+            }
+        };
+    }
+
     /// Tells subscribers which entries went by themselves.
     pub(super) fn tell_gone(&mut self) {
-        self.redis.tell_gone(self.backend.as_mut());
+        self.redis.tell_gone(self.backend);
     }
 
     fn redis_host(&mut self) -> redis::Host<'_> {
         redis::Host {
-            backend: self.backend.as_mut(),
+            backend: self.backend,
             now: self.now,
-            limits: self.limits,
-            secret: self.secret,
+            limits: &self.terms.limits,
+            secret: self.terms.secret.as_ref(),
             shared: self.redis,
         }
     }
@@ -174,22 +212,12 @@ impl Handler for Turn<'_> {
     type Session = Session;
 
     fn accepted(&mut self, peer: Peer) -> Result<Session, Refusal> {
-        if !self.allowed.allows(peer) {
-            return Err(Refusal::Stranger { uid: peer.uid });
-        }
-        Ok(Session {
-            origin: Origin::Path,
-            talk: Talk::Silence,
-            worker: None,
-        })
+        self.terms.admit(peer)?;
+        Ok(Session::new(Origin::Path))
     }
 
     fn refused(&mut self, why: Refusal, out: &mut Vec<u8>) {
-        let code = match why {
-            Refusal::Full => ErrorCode::Busy,
-            Refusal::Stranger { .. } => ErrorCode::AuthFailed,
-        };
-        Conversation::refused(code, &why.to_string(), out);
+        say_no(why, out);
     }
 
     fn request(
@@ -201,14 +229,7 @@ impl Handler for Turn<'_> {
     ) -> Taken {
         let was_open = session.is_open();
         if let Talk::Silence = session.talk {
-            session.talk = match Dialect::of(bytes[0]) {
-                Dialect::Native => Talk::Native(Conversation::new(session.origin)),
-                Dialect::Resp => {
-                    let redis = redis::Session::new(&mut self.redis_host(), session.origin);
-                    self.clients.insert(redis.id(), id);
-                    Talk::Redis(Box::new(redis))
-                }
-            };
+            self.begin(id, session, Dialect::of(bytes[0]));
         }
         let taken = match &mut session.talk {
             Talk::Silence => unreachable!("it was broken above"),
@@ -240,6 +261,15 @@ impl Handler for Turn<'_> {
             self.events.push(ChannelEvent::Closed(worker));
         }
     }
+}
+
+/// What a peer is told that is not let in.
+pub(super) fn say_no(why: Refusal, out: &mut Vec<u8>) {
+    let code = match why {
+        Refusal::Full => ErrorCode::Busy,
+        Refusal::Stranger { .. } => ErrorCode::AuthFailed,
+    };
+    Conversation::refused(code, &why.to_string(), out);
 }
 
 fn verdict(next: Next) -> Verdict {

@@ -63,6 +63,12 @@ impl Input {
         self.bytes.extend_from_slice(more);
     }
 
+    /// Puts bytes that were taken off the front there again.
+    pub(super) fn unread(&mut self, bytes: &[u8]) {
+        self.bytes = [bytes, self.rest()].concat();
+        self.start = 0;
+    }
+
     /// Takes `n` bytes off the front.
     pub(super) fn consume(&mut self, n: usize) {
         self.start += n;
@@ -239,6 +245,18 @@ mod tests {
         output.append(&mut pool, |_| ());
         assert!(output.is_empty() && output.chunks.is_empty());
         assert_eq!(pool.0.len(), 1, "the chunk went back");
+    }
+
+    #[test]
+    fn what_is_given_back_stands_before_what_came_later() {
+        let mut input = Input::default();
+        input.push(b"abcd");
+        input.consume(2);
+        input.unread(b"b");
+        input.push(b"e");
+        assert_eq!(input.rest(), b"bcde");
+        input.consume(4);
+        assert!(input.is_empty());
     }
 
     #[test]

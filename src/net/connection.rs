@@ -12,7 +12,7 @@
 use std::io::{self, Read, Write};
 
 use super::buffer::{Input, Output, Pool};
-use super::handler::{CloseReason, Handler, Taken, Verdict};
+use super::handler::{Answer, CloseReason, Handler, Taken, Verdict};
 use super::token::ConnectionId;
 use crate::config::Limits;
 
@@ -32,6 +32,16 @@ enum Inflow {
     Flowing,
     /// There may be something, and after it comes the end, of which no further event tells.
     Ending,
+}
+
+/// Whether requests of the peer wait for somebody else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hold {
+    No,
+    /// Some were taken along and are not answered yet.
+    Away,
+    /// There was no room to take any along.
+    Full,
 }
 
 /// What a turn needs besides the connection.
@@ -58,6 +68,8 @@ pub(super) struct Connection<S> {
     paused: bool,
     /// The stream took less than it was offered; an event will tell when it takes more.
     blocked: bool,
+    /// While it is held, nothing of it is read or run.
+    hold: Hold,
     /// It closes when its output is written. Nothing more is read or run.
     closing: Option<CloseReason>,
 }
@@ -72,6 +84,7 @@ impl<S> Connection<S> {
             unparsed: false,
             paused: false,
             blocked: false,
+            hold: Hold::No,
             closing: None,
         }
     }
@@ -125,6 +138,16 @@ impl<S> Connection<S> {
         self.paused
     }
 
+    /// Whether it waits for room to have its requests taken along.
+    pub(super) fn is_full(&self) -> bool {
+        self.hold == Hold::Full
+    }
+
+    /// Whether it waits for others than its peer.
+    pub(super) fn is_held(&self) -> bool {
+        self.hold != Hold::No
+    }
+
     pub(super) fn is_closing(&self) -> bool {
         self.closing.is_some()
     }
@@ -141,7 +164,35 @@ impl<S> Connection<S> {
 
     /// Whether requests of the peer may be run.
     fn is_open(&self) -> bool {
-        !self.paused && self.closing.is_none()
+        !self.paused && self.hold == Hold::No && self.closing.is_none()
+    }
+
+    /// There may be room now to take requests along.
+    pub(super) fn resume(&mut self) {
+        if self.is_full() {
+            self.hold = Hold::No;
+        }
+    }
+
+    /// Goes on after what was taken along. An error is why the connection is to be closed at once.
+    pub(super) fn answer(
+        &mut self,
+        answer: Answer<'_>,
+        limits: &Limits,
+        pool: &mut Pool,
+    ) -> Result<(), CloseReason> {
+        debug_assert_eq!(self.hold, Hold::Away, "only what was taken is answered");
+        self.hold = Hold::No;
+        if !answer.unread.is_empty() {
+            self.input.unread(answer.unread);
+            self.unparsed = true;
+        }
+        self.push(answer.out, limits, pool)?;
+        self.paused = self.output.len() > limits.high_mark;
+        if let Some(why) = answer.close {
+            self.close_after_flush(why);
+        }
+        Ok(())
     }
 
     /// Appends output that no request of this peer asked for. An error is why the connection is
@@ -198,6 +249,12 @@ impl<S> Connection<S> {
                         Verdict::Close(why) => self.closing = Some(CloseReason::Rejected(why)),
                     }
                 }
+                Taken::Along(len) => {
+                    used += len;
+                    turn.budget -= 1;
+                    self.hold = Hold::Away;
+                }
+                Taken::Full => self.hold = Hold::Full,
                 Taken::Garbage(why) => self.closing = Some(CloseReason::Garbage(why)),
             }
             if self.output.len() > turn.limits.hard_cap() {

@@ -43,6 +43,13 @@ pub(crate) enum Taken {
     Nothing,
     /// It had so many bytes, at least one.
     Request(usize, Verdict),
+    /// So many bytes, at least one, were taken along to be run elsewhere. Nothing more of this
+    /// connection is read or run before [`Reactor::answer`](super::Reactor::answer) tells what
+    /// became of them.
+    Along(usize),
+    /// There is no room for it elsewhere. Nothing more of this connection is read or run before
+    /// [`Reactor::resume`](super::Reactor::resume), after which it is asked for again.
+    Full,
     /// It is none; why is for the log. What `out` was given is sent, then the connection closed.
     Garbage(&'static str),
 }
@@ -55,6 +62,19 @@ pub(crate) enum Verdict {
     Introduced,
     /// Send what is to be sent, then close. The reason is for the log.
     Close(&'static str),
+}
+
+/// What became of requests that were taken [along](Taken::Along).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Answer<'a> {
+    /// Their replies.
+    pub(crate) out: &'a [u8],
+    /// The last of what was taken, which was not run: it stands at the front of the input again.
+    pub(crate) unread: &'a [u8],
+    /// The peer has introduced itself and the deadline for that is lifted.
+    pub(crate) is_introduced: bool,
+    /// Send what is to be sent, then close.
+    pub(crate) close: Option<CloseReason>,
 }
 
 /// Why a peer is not let in.

@@ -37,7 +37,7 @@ mod throttle;
 mod timers;
 mod token;
 
-pub(crate) use handler::{CloseReason, Handler, Refusal, Taken, Verdict};
+pub(crate) use handler::{Answer, CloseReason, Handler, Refusal, Taken, Verdict};
 pub(crate) use listener::PathSocket;
 pub(crate) use lock::Mastership;
 pub(crate) use peer::{AllowedUids, Peer};

@@ -1,7 +1,8 @@
 //! The loop's one poll and all its connections.
 //!
 //! Here are the queues that decide who has a turn when, the bookkeeping with mio and the burying
-//! of connections; their taking in is in [`admission`]. How one connection reads, parses and writes is in
+//! of connections; their taking in is in [`admission`], what they do while their requests are run
+//! elsewhere in [`held`]. How one connection reads, parses and writes is in
 //! [`connection`](super::connection); what frames mean is the [`Handler`]'s. Driven by the master,
 //! in the order that [the module above](super) shows.
 //!
@@ -10,6 +11,7 @@
 //! only at the end of a tick, so no event of a batch can meet another connection than its own.
 
 mod admission;
+mod held;
 
 use std::collections::VecDeque;
 use std::io;
@@ -79,6 +81,8 @@ pub(crate) struct Reactor<T> {
     ready: VecDeque<ConnectionId>,
     /// Connections with output that may be written.
     dirty: VecDeque<ConnectionId>,
+    /// Connections for whose requests there was no room, those first that wait longest.
+    full: Vec<ConnectionId>,
     /// Connections to be buried.
     dead: Vec<ConnectionId>,
     deadlines: Timers<ConnectionId>,
@@ -119,6 +123,7 @@ impl<T> Reactor<T> {
             slots: Slots::new(),
             ready: VecDeque::new(),
             dirty: VecDeque::new(),
+            full: Vec::new(),
             dead: Vec::new(),
             deadlines: Timers::new(),
             scratch: vec![0; BYTES_PER_TURN].into_boxed_slice(),
@@ -315,6 +320,9 @@ impl<T> Reactor<T> {
             if entry.connection.is_closing() && !self.deadlines.is_set(id) {
                 self.deadlines.set(id, now.after(LINGER));
             }
+            if entry.connection.is_full() {
+                self.full.push(id);
+            }
             if entry.connection.is_paused() && !was_paused {
                 self.counters.pauses += 1;
             }
@@ -322,7 +330,9 @@ impl<T> Reactor<T> {
         }
         // After the turns, so that a loop that was late does not close who was in time.
         while let Some(id) = self.deadlines.expired(now) {
-            self.kill(id, CloseReason::Deadline);
+            if !self.spare(now, id) {
+                self.kill(id, CloseReason::Deadline);
+            }
         }
     }
 

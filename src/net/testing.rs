@@ -1,5 +1,6 @@
 //! What the tests of this module share: an echo, and this test program run again as a child.
 
+use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{self, Command, Stdio};
@@ -15,6 +16,34 @@ pub(super) struct Echo {
     pub(super) closed: Vec<(ConnectionId, CloseReason)>,
     pub(super) refused: Vec<Refusal>,
     pub(super) turn_away: Option<Refusal>,
+    /// Where requests go instead of being answered.
+    pub(super) elsewhere: Option<Elsewhere>,
+}
+
+/// Takes requests along.
+#[derive(Default)]
+pub(super) struct Elsewhere {
+    /// How many chunks it takes until it is full.
+    pub(super) room: usize,
+    pub(super) chunks: VecDeque<(ConnectionId, Vec<u8>)>,
+}
+
+impl Elsewhere {
+    fn take(&mut self, id: ConnectionId, bytes: &[u8]) -> Taken {
+        let mut whole = 0;
+        while let Ok(Some(frame)) = frame::split(&bytes[whole..], MAX_BODY) {
+            whole += frame.wire_len();
+        }
+        if whole == 0 {
+            return Taken::Nothing;
+        }
+        if self.room == 0 {
+            return Taken::Full;
+        }
+        self.room -= 1;
+        self.chunks.push_back((id, bytes[..whole].to_vec()));
+        Taken::Along(whole)
+    }
 }
 
 /// The peer has introduced itself.
@@ -46,11 +75,14 @@ impl Handler for Echo {
 
     fn request(
         &mut self,
-        _id: ConnectionId,
+        id: ConnectionId,
         frames: &mut u64,
         bytes: &[u8],
         out: &mut Vec<u8>,
     ) -> Taken {
+        if let Some(elsewhere) = &mut self.elsewhere {
+            return elsewhere.take(id, bytes);
+        }
         let frame = match frame::split(bytes, MAX_BODY) {
             Ok(Some(frame)) => frame,
             Ok(None) => return Taken::Nothing,

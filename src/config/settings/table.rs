@@ -399,6 +399,18 @@ pub(crate) static SETTINGS: &[Setting] = &[
         show: |config| time_text(config.limits.handshake_timeout),
     },
     Setting {
+        key: "backend-timeout",
+        group: STORE,
+        used_by: MASTER,
+        value: "DURATION",
+        shape: Shape::One,
+        help: "How long a --store that is not memory may take to come to a request, or to do it, \
+               before that is answered with an error. Nobody else waits for it meanwhile.",
+        otherwise: None,
+        read: |config, value| positive_time(value).map(|time| config.limits.backend_timeout = time),
+        show: |config| time_text(config.limits.backend_timeout),
+    },
+    Setting {
         key: "notify-keyspace-events",
         group: STORE,
         used_by: MASTER,

@@ -5,6 +5,13 @@ use std::borrow::Cow;
 use super::table::Missing;
 use crate::backend::BackendError;
 use crate::protocol::message::Failure;
+use crate::protocol::resp::{Protocol, Writer};
+
+/// The reply to a request that the backend was not asked, or that was taken back.
+pub fn write_error(error: BackendError, out: &mut Vec<u8>) {
+    // Errors are the same in both versions of the protocol.
+    Writer::new(out, Protocol::default()).error(&Fault::from(error).0);
+}
 
 /// What a command returns: its reply is written, or it failed.
 pub(super) type Done = Result<(), Fault>;
@@ -70,7 +77,9 @@ impl From<BackendError> for Fault {
             BackendError::OutOfMemory { .. } => {
                 Self::of("OOM command not allowed when used memory > 'maxmemory'.")
             }
+            BackendError::Full(_) => Self::say(format!("OOM {error}")),
             BackendError::Busy => Self::of("BUSY the store has too much to do"),
+            BackendError::TimedOut { .. } => Self::say(format!("TIMEOUT {error}")),
             other => Self::say(format!("ERR {other}")),
         }
     }

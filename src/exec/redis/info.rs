@@ -11,6 +11,9 @@ use super::fault::Done;
 /// The Redis whose words and replies these are.
 pub(super) const VERSION: &str = "7.0.15";
 
+/// Only there where the backend has a thread of its own.
+const BACKEND: &str = "Backend";
+
 /// A section: its name, whether it is told unasked, and what it says.
 type Section = (&'static str, bool, fn(&mut Call<'_>, &mut String));
 
@@ -22,6 +25,11 @@ static SECTIONS: &[Section] = &[
         text.push_str("loading:0\r\n");
     }),
     ("Stats", true, stats),
+    (BACKEND, true, |call, text| {
+        if let Some(load) = &call.shared.load {
+            load.describe(|arguments| line(text, arguments));
+        }
+    }),
     ("Replication", true, |_, text| {
         text.push_str("role:master\r\nconnected_slaves:0\r\n");
     }),
@@ -39,7 +47,9 @@ pub(super) fn info(call: &mut Call<'_>) -> Done {
     let is_plain = call.args.len() == 1 || has("default");
     let is_all = has("all") || has("everything");
     let wanted = SECTIONS.iter().filter(|(name, is_default, _)| {
-        is_all || (is_plain && *is_default) || has(&name.to_ascii_lowercase())
+        let is_there = *name != BACKEND || call.shared.load.is_some();
+        let is_wanted = is_all || (is_plain && *is_default) || has(&name.to_ascii_lowercase());
+        is_there && is_wanted
     });
     let wanted: Vec<_> = wanted.collect();
     let mut text = String::new();

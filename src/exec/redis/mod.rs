@@ -9,6 +9,8 @@
 //! | `fault` | the errors, in Redis's words |
 //! | `expiry` | deadlines as arguments |
 //! | `aside` | copies of entries on their way |
+//! | `lost` | what becomes of a transaction where requests are answered without being run |
+//! | `load` | what `INFO` tells of a backend on a thread of its own |
 //! | `fields` | a hash as the bytes of one value |
 //! | `scripts` | scripts that are known, and what they do |
 //! | `channels` | who is subscribed to what |
@@ -76,6 +78,8 @@ mod hello;
 mod help;
 mod info;
 mod keys;
+mod load;
+mod lost;
 mod many;
 mod object;
 mod profile;
@@ -90,8 +94,11 @@ mod transaction;
 mod ttl;
 mod walk;
 
+pub use fault::write_error;
+pub use load::{Load, TICKS};
+pub use lost::Lost;
 pub(crate) use profile::Message;
-pub use session::{Host, Session, Taken};
+pub use session::{Host, Session, Taken, bounds};
 pub use shared::{ClientId, Shared};
 
 #[cfg(test)]

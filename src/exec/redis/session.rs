@@ -5,6 +5,7 @@ use std::rc::Rc;
 use super::call::Call;
 use super::channels::Subscriptions;
 use super::fault::Fault;
+use super::lost::Lost;
 use super::profile::{Profile, Shown};
 use super::shared::{ClientId, Shared};
 use super::table::{self, Command, Flag, Missing};
@@ -122,6 +123,23 @@ impl Session {
             queued: self.transaction.queued(),
             subscriptions: self.subscriptions.counts(),
         });
+    }
+
+    /// How many of the next replies are not sent, as `CLIENT REPLY` says.
+    pub fn unsent_replies(&self) -> usize {
+        match self.replies {
+            Replies::Sent => 0,
+            Replies::DropNext | Replies::DropThis => 1,
+            Replies::Dropped => usize::MAX,
+        }
+    }
+
+    /// Requests of the peer were answered with errors, by somebody who could not run them.
+    pub fn lose(&mut self, lost: Lost) {
+        if self.replies != Replies::Dropped {
+            self.replies = Replies::Sent;
+        }
+        self.transaction.lose(lost);
     }
 
     /// Does what the request at the front of `bytes` asks, and appends the reply to `out`.
@@ -273,7 +291,7 @@ impl Session {
 }
 
 /// How large a request may be.
-pub(super) fn bounds(limits: &Limits, trust: Trust) -> Bounds {
+pub fn bounds(limits: &Limits, trust: Trust) -> Bounds {
     Bounds {
         bulk: limits.max_value.max(limits.max_key),
         request: limits.max_body(),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::channels::{Channels, Scope};
+use super::load::Load;
 use super::profile::{Message, Profile};
 use super::scripts::Scripts;
 use crate::backend::Backend;
@@ -36,6 +37,8 @@ pub struct Shared {
     pub(super) served: u64,
     /// Connections there were, for `INFO`.
     pub(super) received: u64,
+    /// How a backend on a thread of its own does, for `INFO`.
+    pub load: Option<Load>,
     last_client: u64,
     clients: BTreeMap<ClientId, Rc<Profile>>,
 }
@@ -53,6 +56,7 @@ impl Shared {
             scripts: Scripts::default(),
             served: 0,
             received: 0,
+            load: None,
             last_client: 0,
             clients: BTreeMap::new(),
         }

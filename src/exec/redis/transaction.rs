@@ -9,6 +9,7 @@ use std::collections::HashMap;
 
 use super::call::{Call, database};
 use super::fault::{Done, Fault};
+use super::lost::Lost;
 use super::session::bounds;
 use super::table;
 use crate::config::Limits;
@@ -71,6 +72,16 @@ impl Transaction {
             queue.bytes = Vec::new();
             queue.is_broken = true;
         }
+    }
+
+    /// As if all that was lost had been refused.
+    pub(super) fn lose(&mut self, lost: Lost) {
+        match lost {
+            Lost::Requests => {}
+            Lost::Begun => self.queue = Some(Queue::default()),
+            Lost::Ended => *self = Self::default(),
+        }
+        self.refuse();
     }
 
     fn unwatch(&mut self) {

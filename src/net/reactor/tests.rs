@@ -1,6 +1,7 @@
 //! A reactor with an echo behind it and real sockets before it.
 
 mod admission;
+mod held;
 mod pressure;
 
 use std::io::{ErrorKind, Read, Write};
@@ -19,11 +20,6 @@ impl<T> Reactor<T> {
     /// How many connections there are, those not buried yet included.
     fn connections(&self) -> usize {
         self.slots.len()
-    }
-
-    /// The session of a connection that is not closed.
-    fn session_mut(&mut self, id: ConnectionId) -> Option<&mut T> {
-        alive(&mut self.slots, id).map(|entry| &mut entry.session)
     }
 
     /// Closes a connection at this time, unless [cleared](Self::clear_deadline) before.

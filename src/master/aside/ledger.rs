@@ -1,0 +1,98 @@
+//! What a turn of the backend has answered, kept until it is committed.
+//!
+//! The engine notes every request; if the commit fails, [`take_back`](Ledger::take_back) replaces
+//! the replies that are not true then. Those are the ones of requests that looked at data from the
+//! first write on: what was written is gone, and what was read may be of it. Requests that touched no
+//! data (introductions, subscriptions, pings) are done, and their replies stay.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::chunk::{Author, Chunk, Done};
+use super::noting::Seen;
+use super::refusal::refuse;
+use crate::backend::BackendError;
+use crate::protocol::{Dialect, frame};
+
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    entries: Vec<Entry>,
+    /// Replies of the chunk at hand that depend on the commit.
+    open: Vec<Reply>,
+    has_written: bool,
+}
+
+#[derive(Debug)]
+struct Entry {
+    chunk: Arc<Chunk>,
+    done: Done,
+    /// In their order.
+    depending: Vec<Reply>,
+}
+
+/// Where the reply to a request stands.
+#[derive(Debug)]
+struct Reply {
+    /// The request's number, where its dialect has such.
+    id: u32,
+    bytes: Range<usize>,
+}
+
+impl Ledger {
+    /// Notes the request at the front of `request`: what it saw, and where its reply stands.
+    pub(super) fn note(&mut self, seen: Seen, request: &[u8], reply: Range<usize>) {
+        self.has_written |= seen == Seen::Written;
+        if self.has_written && seen > Seen::Nothing && !reply.is_empty() {
+            let frame = frame::split(request, usize::MAX).ok().flatten();
+            self.open.push(Reply {
+                id: frame.map_or(0, |frame| frame.header.id),
+                bytes: reply,
+            });
+        }
+    }
+
+    /// What was noted since the last one is of this chunk.
+    pub(super) fn close(&mut self, chunk: Arc<Chunk>, done: Done) {
+        let depending = std::mem::take(&mut self.open);
+        self.entries.push(Entry {
+            chunk,
+            done,
+            depending,
+        });
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    pub(super) fn has_written(&self) -> bool {
+        self.has_written
+    }
+
+    /// Nothing that was written is there any more, for this reason.
+    pub(super) fn take_back(&mut self, error: &BackendError) {
+        for entry in &mut self.entries {
+            let dialect = match &entry.chunk.author {
+                Author::Connection { dialect, .. } => *dialect,
+                Author::Handle(_) => Dialect::Native,
+            };
+            let replies = std::mem::take(&mut entry.done.out);
+            let mut rest = 0;
+            for Reply { id, bytes } in entry.depending.drain(..) {
+                entry
+                    .done
+                    .out
+                    .extend_from_slice(&replies[rest..bytes.start]);
+                refuse(dialect, id, error, &mut entry.done.out);
+                rest = bytes.end;
+            }
+            entry.done.out.extend_from_slice(&replies[rest..]);
+        }
+    }
+
+    pub(super) fn into_done(self) -> impl Iterator<Item = (Arc<Chunk>, Done)> {
+        self.entries
+            .into_iter()
+            .map(|entry| (entry.chunk, entry.done))
+    }
+}

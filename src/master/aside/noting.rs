@@ -1,0 +1,156 @@
+//! A backend that notes what a request had it do.
+//!
+//! The engine looks at it after each request, and knows by it whose replies a failed commit takes
+//! back: of those who wrote, and of those who may have read what was written. It need not know any
+//! dialect's commands for that.
+
+use crate::backend::{
+    Backend, BackendError, Cursor, Deadline, EntryRef, MemoryUse, SetOutcome, Teller, Upkeep,
+    Visitor,
+};
+use crate::contract::{Capabilities, Condition, Kind};
+use crate::time::Millis;
+
+/// What was done, the most telling of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(super) enum Seen {
+    #[default]
+    Nothing,
+    /// Entries were looked at.
+    Read,
+    /// Entries were changed, or may have been.
+    Written,
+}
+
+pub(super) struct Noting<'b> {
+    inner: &'b mut dyn Backend,
+    pub(super) seen: Seen,
+}
+
+impl<'b> Noting<'b> {
+    pub(super) fn new(inner: &'b mut dyn Backend) -> Self {
+        Self {
+            inner,
+            seen: Seen::Nothing,
+        }
+    }
+
+    fn note(&mut self, seen: Seen) {
+        self.seen = self.seen.max(seen);
+    }
+
+    /// Notes what a `set` came to.
+    fn stored(&mut self, done: &Result<SetOutcome, BackendError>) {
+        self.note(match done {
+            Ok(SetOutcome::Stored(_)) => Seen::Written,
+            Ok(SetOutcome::Conflict(_)) | Err(_) => Seen::Read,
+        });
+    }
+
+    /// Notes what became of an entry that was to be changed if it is there.
+    fn changed(&mut self, done: &Result<bool, BackendError>) {
+        self.note(match done {
+            Ok(true) => Seen::Written,
+            Ok(false) | Err(_) => Seen::Read,
+        });
+    }
+}
+
+impl Backend for Noting<'_> {
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    fn blocks(&self) -> bool {
+        self.inner.blocks()
+    }
+
+    fn get(&mut self, now: Millis, key: &[u8]) -> Result<Option<EntryRef<'_>>, BackendError> {
+        self.note(Seen::Read);
+        self.inner.get(now, key)
+    }
+
+    fn set(
+        &mut self,
+        now: Millis,
+        key: &[u8],
+        value: &[u8],
+        deadline: Deadline,
+        condition: Condition,
+    ) -> Result<SetOutcome, BackendError> {
+        let done = self.inner.set(now, key, value, deadline, condition);
+        self.stored(&done);
+        done
+    }
+
+    fn set_kind(
+        &mut self,
+        now: Millis,
+        key: &[u8],
+        value: (Kind, &[u8]),
+        deadline: Deadline,
+        condition: Condition,
+    ) -> Result<SetOutcome, BackendError> {
+        let done = self.inner.set_kind(now, key, value, deadline, condition);
+        self.stored(&done);
+        done
+    }
+
+    fn database(&mut self, number: u8) -> Option<&mut dyn Backend> {
+        // What is done to it is not seen from here.
+        self.note(Seen::Written);
+        self.inner.database(number)
+    }
+
+    fn has_database(&self, number: u8) -> bool {
+        self.inner.has_database(number)
+    }
+
+    fn touch(&mut self, now: Millis, key: &[u8], to: Deadline) -> Result<bool, BackendError> {
+        let done = self.inner.touch(now, key, to);
+        self.changed(&done);
+        done
+    }
+
+    fn destroy(&mut self, now: Millis, key: &[u8]) -> Result<bool, BackendError> {
+        let done = self.inner.destroy(now, key);
+        self.changed(&done);
+        done
+    }
+
+    fn all(
+        &mut self,
+        now: Millis,
+        cursor: Cursor,
+        visit: &mut Visitor<'_>,
+    ) -> Result<Option<Cursor>, BackendError> {
+        self.note(Seen::Read);
+        self.inner.all(now, cursor, visit)
+    }
+
+    fn length(&mut self, now: Millis) -> Result<u64, BackendError> {
+        self.note(Seen::Read);
+        self.inner.length(now)
+    }
+
+    fn clear(&mut self, now: Millis) -> Result<(), BackendError> {
+        self.note(Seen::Written);
+        self.inner.clear(now)
+    }
+
+    fn memory_use(&self) -> Option<MemoryUse> {
+        self.inner.memory_use()
+    }
+
+    fn upkeep(&mut self, now: Millis) -> Upkeep {
+        self.inner.upkeep(now)
+    }
+
+    fn gone(&mut self, tell: Option<&mut Teller<'_>>) {
+        self.inner.gone(tell);
+    }
+
+    fn commit(&mut self) -> Result<(), BackendError> {
+        self.inner.commit()
+    }
+}
