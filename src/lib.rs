@@ -30,7 +30,8 @@
 //! | [`protocol`] | bytes to requests and replies; pure | |
 //! | `snapshot` | entries in files | |
 //! | `store` | the memory backend's engine; pure but for where pages come from | |
-//! | [`backend`] | the [`Backend`](backend::Backend) trait and what holds the data | `store` |
+//! | `leveldb` | LevelDB's files; pure but for its one seam to the disk | |
+//! | [`backend`] | the [`Backend`](backend::Backend) trait and what holds the data | `store`, `leveldb` |
 //! | [`exec`] | one request, one reply; who gets which message | `protocol`, `backend` |
 //! | `net` | the event loop, the path socket, signals | `protocol` |
 //! | [`supervisor`] | decides about workers (pure), and does it | |
@@ -64,6 +65,8 @@ pub mod error;
 pub mod exec;
 #[cfg(any(feature = "tower-sessions", feature = "actix-session"))]
 pub mod integrations;
+#[cfg(feature = "leveldb")]
+mod leveldb;
 mod master;
 mod net;
 pub mod protocol;

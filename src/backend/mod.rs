@@ -29,9 +29,9 @@ pub use memory::MemoryBackend;
 pub(crate) use open::open;
 #[cfg(feature = "redis")]
 pub use redis::RedisBackend;
+pub(crate) use sessions::SessionRules;
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteBackend;
-pub(crate) use sessions::SessionRules;
 pub(crate) use tombstones::Tombstones;
 
 use crate::config::ByteSize;

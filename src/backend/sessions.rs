@@ -17,8 +17,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
-    Backend, BackendError, Cursor, Deadline, EntryRef, MemoryUse, SetOutcome, Teller, Upkeep,
-    Visitor, Walk,
+    Backend, BackendError, Cursor, Deadline, EntryRef, Expiring, MemoryUse, SetOutcome, Teller,
+    Upkeep, Visitor, Walk,
 };
 use crate::config::Sessions;
 use crate::contract::{Capabilities, Condition, Kind};
@@ -103,6 +103,14 @@ impl SessionRules {
 impl Backend for SessionRules {
     fn capabilities(&self) -> Capabilities {
         self.inner.capabilities()
+    }
+
+    fn expiring(&mut self, now: Millis) -> Option<Expiring> {
+        self.inner.expiring(now)
+    }
+
+    fn blocks(&self) -> bool {
+        self.inner.blocks()
     }
 
     fn is_shared(&self) -> bool {

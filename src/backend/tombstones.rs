@@ -21,8 +21,8 @@ use std::time::Duration;
 
 use super::graves::{Fate, Grave, Graves};
 use super::{
-    Backend, BackendError, Cursor, Deadline, EntryRef, MemoryUse, SetOutcome, Teller, Upkeep,
-    Visitor,
+    Backend, BackendError, Cursor, Deadline, EntryRef, Expiring, MemoryUse, SetOutcome, Teller,
+    Upkeep, Visitor,
 };
 use crate::config::Tombstone;
 use crate::contract::{Capabilities, Condition, Kind};
@@ -116,6 +116,14 @@ impl View {
 impl Backend for View {
     fn capabilities(&self) -> Capabilities {
         self.all.capabilities().with(Capabilities::TOMBSTONES)
+    }
+
+    fn expiring(&mut self, now: Millis) -> Option<Expiring> {
+        self.store().expiring(now)
+    }
+
+    fn blocks(&self) -> bool {
+        self.all.blocks()
     }
 
     fn is_shared(&self) -> bool {
@@ -234,6 +242,14 @@ impl Backend for View {
 impl Backend for Tombstones {
     fn capabilities(&self) -> Capabilities {
         self.0.capabilities()
+    }
+
+    fn expiring(&mut self, now: Millis) -> Option<Expiring> {
+        self.first().expiring(now)
+    }
+
+    fn blocks(&self) -> bool {
+        self.0.blocks()
     }
 
     fn is_shared(&self) -> bool {

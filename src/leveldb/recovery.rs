@@ -1,0 +1,205 @@
+//! What a folder says about a database, read before anything in it is changed.
+
+use std::collections::BTreeMap;
+
+use super::coding::{MAX_SEQUENCE, Reader};
+use super::database::{Memory, Slot};
+use super::disk::Disk;
+use super::levels::Levels;
+use super::manifest::{BYTEWISE, CURRENT, Edit};
+use super::merge::Merge;
+use super::table::{Table, Walk};
+use super::{LevelError, Result, log};
+
+/// What a file in the folder is, by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Log,
+    Table,
+    Manifest,
+    Temporary,
+}
+
+/// What a file is, and its number; `None` where it is none that is made and removed.
+pub(super) fn parse(name: &str) -> Option<(Kind, u64)> {
+    let (kind, number) = if let Some(number) = name.strip_prefix("MANIFEST-") {
+        (Kind::Manifest, number)
+    } else {
+        let (number, ending) = name.split_once('.')?;
+        let kind = match ending {
+            "log" => Kind::Log,
+            "ldb" | "sst" => Kind::Table,
+            "dbtmp" => Kind::Temporary,
+            _ => return None,
+        };
+        (kind, number)
+    };
+    let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    Some((kind, is_number.then(|| number.parse().ok())??))
+}
+
+/// A database as it was found.
+pub(super) struct Found {
+    pub(super) levels: Levels,
+    /// What is in logs and not in tables.
+    pub(super) memory: Memory,
+    pub(super) last_sequence: u64,
+    /// A number that no file has.
+    pub(super) next_file: u64,
+}
+
+/// Reads everything there is and gives the newest entry of every key, with its sequence, to `each`.
+///
+/// # Errors
+/// Where a byte of it is not as it was written. Nothing has been changed then.
+pub(super) fn read(disk: &dyn Disk, each: &mut dyn FnMut(&[u8], u64, &[u8])) -> Result<Found> {
+    let names = disk.list().map_err(LevelError::io("list", "the folder"))?;
+    let files: Vec<(Kind, u64)> = names.iter().filter_map(|name| parse(name)).collect();
+    let highest = files.iter().map(|(_, number)| *number).max();
+    let mut found = Found {
+        levels: Levels::default(),
+        memory: Memory::default(),
+        last_sequence: 0,
+        next_file: highest.unwrap_or(0) + 1,
+    };
+    if !names.iter().any(|name| name == CURRENT) {
+        if files.iter().any(|(kind, _)| *kind == Kind::Table) {
+            return Err(LevelError::damaged(CURRENT, "it is missing"));
+        }
+        return Ok(found);
+    }
+    let edit = manifest(disk)?;
+    found.last_sequence = edit.last_sequence.unwrap_or(0);
+    found.next_file = found.next_file.max(edit.next_file.unwrap_or(0));
+    let tables: Result<Vec<_>> = edit
+        .added
+        .into_iter()
+        .map(|(level, listed)| Ok((level, Table::open(disk, listed)?)))
+        .collect();
+    found.levels.apply(&[], tables?);
+    if !found.levels.is_in_order() {
+        return Err(LevelError::damaged("the manifest", "its tables overlap"));
+    }
+    let oldest = edit.log.unwrap_or(0);
+    let is_live = |number| number >= oldest || Some(number) == edit.previous_log;
+    let logs = files
+        .iter()
+        .filter(|(kind, number)| *kind == Kind::Log && is_live(*number));
+    let mut logs: Vec<u64> = logs.map(|(_, number)| *number).collect();
+    logs.sort_unstable();
+    for number in logs {
+        replay(disk, number, &mut found)?;
+    }
+    entries(disk, &found, each)?;
+    Ok(found)
+}
+
+/// All edits of the current manifest as one.
+fn manifest(disk: &dyn Disk) -> Result<Edit> {
+    let current = disk
+        .read(CURRENT)
+        .map_err(LevelError::io("read", CURRENT))?;
+    let name = std::str::from_utf8(&current).ok();
+    let name = name.and_then(|name| name.strip_suffix('\n'));
+    let name = name.filter(|name| matches!(parse(name), Some((Kind::Manifest, _))));
+    let name = name.ok_or_else(|| LevelError::damaged(CURRENT, "it names no manifest"))?;
+    let bytes = disk.read(name).map_err(LevelError::io("read", name))?;
+    let (mut all, mut tables) = (Edit::default(), BTreeMap::new());
+    log::records(&bytes, |record| {
+        let edit = Edit::decode(record).ok_or("an edit cannot be read")?;
+        for table in edit.removed {
+            tables.remove(&table);
+        }
+        for (level, listed) in edit.added {
+            tables.insert((level, listed.number), listed);
+        }
+        all.comparator = edit.comparator.or(all.comparator.take());
+        all.log = edit.log.or(all.log);
+        all.previous_log = edit.previous_log.or(all.previous_log);
+        all.next_file = edit.next_file.or(all.next_file);
+        all.last_sequence = edit.last_sequence.or(all.last_sequence);
+        Ok(())
+    })
+    .map_err(|what| LevelError::damaged(name, what))?;
+    if let Some(order) = all.comparator.take_if(|order| order != BYTEWISE) {
+        return Err(LevelError::Order(order));
+    }
+    if all.log.is_none() || all.next_file.is_none() || all.last_sequence.is_none() {
+        return Err(LevelError::damaged(
+            name,
+            "it does not say where logs begin",
+        ));
+    }
+    let tables = tables.into_iter();
+    all.added = tables.map(|((level, _), listed)| (level, listed)).collect();
+    Ok(all)
+}
+
+/// Takes the writes of a log into memory.
+fn replay(disk: &dyn Disk, number: u64, found: &mut Found) -> Result<()> {
+    let name = log_name(number);
+    let bytes = disk.read(&name).map_err(LevelError::io("read", &name))?;
+    log::records(&bytes, |record| {
+        let mut reader = Reader(record);
+        let last = batch(&mut reader, &mut found.memory).ok_or("a write cannot be read")?;
+        found.last_sequence = found.last_sequence.max(last);
+        Ok(())
+    })
+    .map_err(|what| LevelError::damaged(&name, what))
+}
+
+/// Takes one batch; the sequence of its last write.
+fn batch(reader: &mut Reader<'_>, memory: &mut Memory) -> Option<u64> {
+    let first = reader.fixed64()?;
+    let count = reader.fixed32()?;
+    let end = first.checked_add(u64::from(count))?;
+    if end > MAX_SEQUENCE {
+        return None;
+    }
+    for sequence in first..end {
+        let value = match reader.byte()? {
+            0 => (reader.slice()?, None),
+            1 => (reader.slice()?, Some(reader.slice()?.into())),
+            _ => return None,
+        };
+        let (key, value) = value;
+        memory.insert(key.into(), Slot { sequence, value });
+    }
+    reader.is_empty().then_some(end.saturating_sub(1))
+}
+
+pub(super) fn log_name(number: u64) -> String {
+    format!("{number:06}.log")
+}
+
+/// Gives the newest entries of all, in the order of their keys.
+fn entries(disk: &dyn Disk, found: &Found, each: &mut dyn FnMut(&[u8], u64, &[u8])) -> Result<()> {
+    let mut walks = Vec::new();
+    for table in &found.levels.levels[0] {
+        walks.push(Walk::new(vec![table.clone()]));
+    }
+    for level in &found.levels.levels[1..] {
+        walks.push(Walk::new(level.clone()));
+    }
+    let mut merge = Merge::new(disk, walks)?;
+    let mut last: Option<Vec<u8>> = None;
+    while merge.advance(disk)? {
+        let Some((user, tag, value)) = merge.entry() else {
+            continue;
+        };
+        if last.as_deref() == Some(user) {
+            continue;
+        }
+        last = Some(user.to_vec());
+        // What is in memory is newer.
+        if !tag.is_removed() && !found.memory.contains_key(user) {
+            each(user, tag.sequence(), value);
+        }
+    }
+    for (key, slot) in &found.memory {
+        if let Some(value) = &slot.value {
+            each(key, slot.sequence, value);
+        }
+    }
+    Ok(())
+}
