@@ -91,6 +91,9 @@ impl Cursor {
 /// Receives the entries of a walk, key and entry.
 pub type Visitor<'v> = dyn FnMut(&[u8], EntryRef<'_>) -> Walk + 'v;
 
+/// Gives the keys that are about to be looked at.
+pub type Foreseen<'f> = dyn Fn(&mut dyn FnMut(&[u8])) + 'f;
+
 /// Is told which entry went by itself: the number of its database, why, and its key.
 pub type Teller<'t> = dyn FnMut(u8, Gone, &[u8]) + 't;
 
@@ -176,6 +179,10 @@ pub trait Backend: Send {
     fn blocks(&self) -> bool {
         false
     }
+
+    /// These keys are about to be looked at, before the next [`commit`](Self::commit): for backends
+    /// that rather ask for many at once. Others have nothing to do.
+    fn expect(&mut self, _now: Millis, _keys: &Foreseen<'_>) {}
 
     /// The live entry with this key.
     fn get(&mut self, now: Millis, key: &[u8]) -> Result<Option<EntryRef<'_>>, BackendError>;

@@ -17,8 +17,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
-    Backend, BackendError, Cursor, Deadline, EntryRef, Expiring, MemoryUse, SetOutcome, Teller,
-    Upkeep, Visitor, Walk,
+    Backend, BackendError, Cursor, Deadline, EntryRef, Expiring, Foreseen, MemoryUse, SetOutcome,
+    Teller, Upkeep, Visitor, Walk,
 };
 use crate::config::Sessions;
 use crate::contract::{Capabilities, Condition, Kind};
@@ -107,6 +107,10 @@ impl Backend for SessionRules {
 
     fn expiring(&mut self, now: Millis) -> Option<Expiring> {
         self.inner.expiring(now)
+    }
+
+    fn expect(&mut self, now: Millis, keys: &Foreseen<'_>) {
+        self.inner.expect(now, keys);
     }
 
     fn blocks(&self) -> bool {

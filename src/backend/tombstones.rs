@@ -21,8 +21,8 @@ use std::time::Duration;
 
 use super::graves::{Fate, Grave, Graves};
 use super::{
-    Backend, BackendError, Cursor, Deadline, EntryRef, Expiring, MemoryUse, SetOutcome, Teller,
-    Upkeep, Visitor,
+    Backend, BackendError, Cursor, Deadline, EntryRef, Expiring, Foreseen, MemoryUse, SetOutcome,
+    Teller, Upkeep, Visitor,
 };
 use crate::config::Tombstone;
 use crate::contract::{Capabilities, Condition, Kind};
@@ -120,6 +120,10 @@ impl Backend for View {
 
     fn expiring(&mut self, now: Millis) -> Option<Expiring> {
         self.store().expiring(now)
+    }
+
+    fn expect(&mut self, now: Millis, keys: &Foreseen<'_>) {
+        self.store().expect(now, keys);
     }
 
     fn blocks(&self) -> bool {
@@ -246,6 +250,10 @@ impl Backend for Tombstones {
 
     fn expiring(&mut self, now: Millis) -> Option<Expiring> {
         self.first().expiring(now)
+    }
+
+    fn expect(&mut self, now: Millis, keys: &Foreseen<'_>) {
+        self.first().expect(now, keys);
     }
 
     fn blocks(&self) -> bool {

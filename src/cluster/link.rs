@@ -1,22 +1,22 @@
 //! What is behind a handle: a backend in this process, or a connection to the master's.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::dumps::LastDump;
 use super::options::{Options, Role};
 use super::serving::Serving;
-use crate::backend::SharedBackend;
-use crate::client::{self, Connection};
+use crate::backend::{Backend, SharedBackend};
+use crate::client::{self, Answer, Connection};
 use crate::config::Limits;
 use crate::contract::Capabilities;
 use crate::error::{Error, Result};
-use crate::exec::{self, Batch, Hub, SharedHub, Subscriber};
+use crate::exec::{self, Batch, Hub, SharedHub, Subscriber, ahead};
 use crate::master::{Caller, Controller};
 use crate::protocol::message::Topic;
 use crate::protocol::{Reply, Request, codec, frame};
 use crate::sys;
-use crate::time::{Clock, SystemClock};
+use crate::time::{Clock, Millis, SystemClock};
 
 /// One way to the store.
 pub(crate) enum Link {
@@ -116,6 +116,39 @@ impl Local {
             hub.wake();
             return self.judge(reply, request, Duration::ZERO, read);
         }
+        let (mut backend, now) = self.begin()?;
+        let result = self.one(backend.as_mut(), now, request, read);
+        let committed = backend.commit();
+        committed.map_err(|error| Error::Backend(error.to_string()))?;
+        result
+    }
+
+    /// Asks many things at once, of a backend that is called here.
+    pub(super) fn run(&self, requests: &[Request<'_>]) -> Option<Vec<Result<Answer>>> {
+        let is_message = |request: &Request<'_>| matches!(request, Request::Publish { .. });
+        if self.caller.is_some() || requests.iter().any(is_message) || self.check().is_err() {
+            return None;
+        }
+        let (mut backend, now) = self.begin().ok()?;
+        backend.expect(now, &|visit| {
+            requests.iter().filter_map(ahead::key).for_each(visit);
+        });
+        let each = requests.iter().map(|request| {
+            let read = |reply: Reply<'_>| Answer::read(request, reply);
+            self.one(backend.as_mut(), now, request, read)
+        });
+        let answers: Vec<_> = each.collect();
+        match backend.commit() {
+            Ok(()) => Some(answers),
+            Err(error) => {
+                let failed = |_| Err(Error::Backend(error.to_string()));
+                Some(requests.iter().map(failed).collect())
+            }
+        }
+    }
+
+    /// Takes the backend, and does what is to be done beside calls.
+    fn begin(&self) -> Result<(MutexGuard<'_, Box<dyn Backend>>, Millis)> {
         let mut backend = self.backend.lock().map_err(|_| poisoned())?;
         let now = self.clock.now();
         if matches!(self.keeper, Keeper::Caller(_)) {
@@ -124,18 +157,26 @@ impl Local {
                 self.hub.lock().tell_gone(backend.as_mut());
             }
         }
-        let reply = exec::execute(backend.as_mut(), now, &self.limits, request);
+        Ok((backend, now))
+    }
+
+    fn one<R>(
+        &self,
+        backend: &mut dyn Backend,
+        now: Millis,
+        request: &Request<'_>,
+        read: impl FnOnce(Reply<'_>) -> Result<R>,
+    ) -> Result<R> {
+        let reply = exec::execute(backend, now, &self.limits, request);
         let changes = exec::changes(request, &reply);
         let result = self.judge(reply, request, Duration::ZERO, read);
         if changes[0].is_some() {
             let mut hub = self.hub.lock();
             for (event, key) in changes.into_iter().flatten() {
-                hub.changed(backend.as_mut(), 0, event, key);
+                hub.changed(backend, 0, event, key);
             }
             hub.wake();
         }
-        let committed = backend.commit();
-        committed.map_err(|error| Error::Backend(error.to_string()))?;
         result
     }
 

@@ -6,6 +6,7 @@
 //! messages meet their subscribers. Pure: the time and all randomness come in as arguments; only
 //! for its messages can a thread wait, in `mailbox`.
 
+pub(crate) mod ahead;
 mod channels;
 mod conversation;
 mod hub;

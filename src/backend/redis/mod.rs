@@ -29,7 +29,9 @@ use self::link::{Link, Repeat, Reply};
 use self::near::Near;
 use self::walk::Walks;
 use self::writes::{Write, Writes, left};
-use super::{Backend, BackendError, Cursor, Deadline, EntryRef, SetOutcome, Visitor, Walk};
+use super::{
+    Backend, BackendError, Cursor, Deadline, EntryRef, Foreseen, SetOutcome, Visitor, Walk,
+};
 use crate::config;
 use crate::contract::{Capabilities, Condition, Kind, Seq};
 use crate::error::Error;
@@ -58,6 +60,9 @@ else
 end
 return {1}
 ";
+
+/// Keys that are asked for at once.
+const MOST_EXPECTED: usize = 4_096;
 
 /// An entry, as it is held here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -260,6 +265,20 @@ impl Backend for RedisBackend {
 
     fn blocks(&self) -> bool {
         true
+    }
+
+    fn expect(&mut self, now: Millis, keys: &Foreseen<'_>) {
+        let mut wanted = Vec::new();
+        keys(&mut |key| {
+            if wanted.len() < MOST_EXPECTED && !self.known.contains_key(key) {
+                wanted.push(key.to_vec());
+            }
+        });
+        wanted.sort_unstable();
+        wanted.dedup();
+        let wanted: Vec<&[u8]> = wanted.iter().map(Vec::as_slice).collect();
+        // What failed is asked for again by whoever needs it, and told to them.
+        let _ = self.fetch(now, &wanted);
     }
 
     fn get(&mut self, now: Millis, key: &[u8]) -> Result<Option<EntryRef<'_>>, BackendError> {

@@ -70,6 +70,7 @@
     reason = "commands are of one type, whether or not they can fail"
 )]
 
+mod ahead;
 mod aside;
 mod call;
 mod client;
@@ -103,6 +104,7 @@ mod transaction;
 mod ttl;
 mod walk;
 
+pub(crate) use ahead::keys_ahead;
 pub use fault::write_error;
 pub use load::{Load, TICKS};
 pub use lost::Lost;

@@ -22,11 +22,11 @@ use super::noting::Noting;
 use super::{NO_REQUEST, refusal};
 use crate::backend::{Backend, BackendError, MemoryUse, SharedBackend, Upkeep};
 use crate::config::Limits;
-use crate::exec;
+use crate::exec::{self, ahead};
 use crate::master::service::{Service, Session, Terms};
 use crate::master::way::wake;
 use crate::net::{CloseReason, ConnectionId, Handler, Taken, Verdict, Waker};
-use crate::protocol::{Request, codec, frame};
+use crate::protocol::{Dialect, Request, codec, frame};
 use crate::time::{Clock, Millis};
 
 /// Milliseconds after which a turn takes no further request.
@@ -137,6 +137,7 @@ impl Engine {
         self.service.redis.load = Some(self.parts.desk.gauges.load());
         let until = (!is_last).then(|| began.after_ms(TURN));
         let mut ledger = Ledger::default();
+        foresee(backend, began, &self.jobs, &self.limits);
         while let Some(job) = self.jobs.pop_front() {
             match job {
                 Job::Leave(id, why) => self.leave(backend, began, id, why),
@@ -367,4 +368,20 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// Tells the backend which keys the waiting requests look at.
+fn foresee(backend: &mut dyn Backend, now: Millis, jobs: &VecDeque<Job>, limits: &Limits) {
+    backend.expect(now, &|visit| {
+        for job in jobs {
+            let Job::Run(chunk) = job else {
+                continue;
+            };
+            let dialect = match chunk.author {
+                Author::Connection { dialect, .. } => dialect,
+                Author::Handle(_) => Dialect::Native,
+            };
+            ahead::keys(dialect, &chunk.bytes, limits, visit);
+        }
+    });
 }
