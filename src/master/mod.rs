@@ -204,13 +204,13 @@ impl Master {
             if upkeep == Upkeep::More || kept < now {
                 upkeep = turn.backend.upkeep(now);
                 kept = now;
+                turn.tell_gone();
+                self.pressure.look(now, turn.backend.memory_use());
             } else {
                 upkeep = Upkeep::Until(now.after_ms(1));
             }
-            turn.tell_gone();
             // What was not made to last is not acknowledged.
             turn.backend.commit().map_err(io::Error::other)?;
-            let store = turn.backend.memory_use();
             drop(turn);
             for id in self.service.killed() {
                 self.reactor.close(id);
@@ -221,11 +221,10 @@ impl Master {
                 }
             }
             self.reactor.flush();
-            self.pressure.look(now, store);
             // Closed connections are buried last, so that no event of this tick meets a new one.
-            let mut turn = self.service.turn(now);
-            self.reactor.bury(&mut turn);
-            drop(turn);
+            if self.reactor.has_dead() {
+                self.reactor.bury(&mut self.service.turn(now));
+            }
             if let Some(reason) = self.supervise(now) {
                 let counters = self.reactor.counters();
                 let closed = counters.closed.total();
