@@ -35,6 +35,8 @@ pub(crate) struct Databases {
     first: MemoryBackend,
     /// Those from 1 on.
     others: [Option<Box<MemoryBackend>>; COUNT as usize - 1],
+    /// How many of these places have to be looked at: up to the last that is taken.
+    taken: usize,
     make: Box<Make>,
     memory: Memory,
 }
@@ -52,6 +54,7 @@ impl Databases {
         let mut databases = Self {
             first: bounded(first.expect("an empty one at the least"), memory),
             others: Default::default(),
+            taken: 0,
             make: Box::new(make),
             memory,
         };
@@ -66,14 +69,16 @@ impl Databases {
     fn put(&mut self, number: u8, made: MemoryBackend) {
         let place = &mut self.others[usize::from(number) - 1];
         *place = Some(Box::new(bounded(made, self.memory)));
+        self.taken = self.taken.max(number.into());
     }
 
     fn has_others(&self) -> bool {
-        self.others.iter().any(Option::is_some)
+        self.taken > 0
     }
 
     fn each(&self) -> impl Iterator<Item = &MemoryBackend> {
-        std::iter::once(&self.first).chain(self.others.iter().flatten().map(|one| &**one))
+        let others = self.others[..self.taken].iter().flatten();
+        std::iter::once(&self.first).chain(others.map(|one| &**one))
     }
 
     fn each_mut(&mut self) -> impl Iterator<Item = &mut MemoryBackend> {
@@ -82,7 +87,8 @@ impl Databases {
 
     /// In the order of their numbers.
     fn all_mut(&mut self) -> impl Iterator<Item = Option<&mut MemoryBackend>> {
-        let others = self.others.iter_mut().map(Option::as_deref_mut);
+        let others = &mut self.others[..self.taken];
+        let others = others.iter_mut().map(Option::as_deref_mut);
         std::iter::once(Some(&mut self.first)).chain(others)
     }
 
@@ -230,7 +236,7 @@ impl Backend for Databases {
 
 impl fmt::Debug for Databases {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let others = self.others.iter().flatten().count();
+        let others = self.each().count() - 1;
         let mut databases = f.debug_struct("Databases");
         let databases = databases.field("first", &self.first);
         databases.field("others", &others).finish_non_exhaustive()

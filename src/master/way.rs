@@ -64,8 +64,9 @@ pub(super) struct Here {
     backend: SharedBackend,
     service: Service,
     upkeep: Upkeep,
-    /// When upkeep was last done.
+    /// When upkeep was last done, and how much memory there was then.
     kept: Millis,
+    memory: Option<MemoryUse>,
 }
 
 impl Here {
@@ -77,6 +78,7 @@ impl Here {
             service,
             upkeep: Upkeep::Idle,
             kept: Millis::ZERO,
+            memory: None,
         }
     }
 }
@@ -99,13 +101,13 @@ impl Way for Here {
         if self.upkeep == Upkeep::More || self.kept < now {
             self.upkeep = turn.backend.upkeep(now);
             self.kept = now;
+            turn.tell_gone();
+            self.memory = turn.backend.memory_use();
         } else {
             self.upkeep = Upkeep::Until(now.after_ms(1));
         }
-        turn.tell_gone();
         // What was not made to last is not acknowledged.
         turn.backend.commit().map_err(io::Error::other)?;
-        let memory = turn.backend.memory_use();
         drop(turn);
         drop(backend);
         for id in self.service.killed() {
@@ -116,10 +118,13 @@ impl Way for Here {
                 reactor.push(to, &message);
             }
         }
-        Ok(memory)
+        Ok(self.memory)
     }
 
     fn bury(&mut self, now: Millis, reactor: &mut Reactor<Session>) {
+        if !reactor.has_dead() {
+            return;
+        }
         let mut backend = self.backend.lock().unwrap_or_else(PoisonError::into_inner);
         reactor.bury(&mut self.service.turn(backend.as_mut(), now));
     }

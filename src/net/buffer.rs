@@ -146,6 +146,13 @@ impl Output {
         max: usize,
         pool: &mut Pool,
     ) -> io::Result<Written> {
+        if let (Some(bytes), 1) = (self.chunks.front(), self.chunks.len()) {
+            let bytes = &bytes[self.written..];
+            let bytes = &bytes[..bytes.len().min(max)];
+            let (offered, taken) = (bytes.len(), stream.write(bytes)?);
+            self.consume(taken, pool);
+            return Ok(Written { taken, offered });
+        }
         let mut slices = [IoSlice::new(&[]); SLICES];
         let (mut used, mut offered, mut skip) = (0, 0, self.written);
         for (slice, chunk) in slices.iter_mut().zip(&self.chunks) {
@@ -159,10 +166,7 @@ impl Output {
             used += 1;
             skip = 0;
         }
-        let taken = match &slices[..used] {
-            [one] => stream.write(one)?,
-            several => stream.write_vectored(several)?,
-        };
+        let taken = stream.write_vectored(&slices[..used])?;
         self.consume(taken, pool);
         Ok(Written { taken, offered })
     }

@@ -29,10 +29,11 @@ struct Waiting {
     ready: bool,
 }
 
-/// All that wait.
+/// All that wait. Mostly nobody does, and the loop asks at every turn.
 #[derive(Default)]
 pub(super) struct Lobby {
     places: [Option<Waiting>; PLACES as usize],
+    count: usize,
 }
 
 impl Lobby {
@@ -53,6 +54,7 @@ impl Lobby {
             ready: false,
         };
         let before = self.places[place as usize].replace(waiting);
+        self.count += usize::from(before.is_none());
         before.map(|waiting| waiting.peer)
     }
 
@@ -66,23 +68,33 @@ impl Lobby {
 
     /// Whether somebody has said something.
     pub(super) fn has_ready(&self) -> bool {
-        self.places.iter().flatten().any(|waiting| waiting.ready)
+        self.waiting().any(|waiting| waiting.ready)
     }
 
     /// When the next one has waited long enough.
     pub(super) fn next(&self) -> Option<Millis> {
-        let waiting = self.places.iter().flatten();
-        waiting.map(|waiting| waiting.until).min()
+        self.waiting().map(|waiting| waiting.until).min()
     }
 
     /// One who need not wait any longer.
     pub(super) fn leave(&mut self, now: Millis) -> Option<Unwelcome> {
+        if self.count == 0 {
+            return None;
+        }
         let is_done = |waiting: &mut Waiting| waiting.ready || waiting.until <= now;
-        let left = self
-            .places
-            .iter_mut()
-            .find_map(|place| place.take_if(is_done));
-        left.map(|waiting| waiting.peer)
+        let mut places = self.places.iter_mut();
+        let left = places.find_map(|place| place.take_if(is_done))?;
+        self.count -= 1;
+        Some(left.peer)
+    }
+
+    fn waiting(&self) -> impl Iterator<Item = &Waiting> {
+        let places = if self.count == 0 {
+            &[]
+        } else {
+            self.places.as_slice()
+        };
+        places.iter().flatten()
     }
 }
 
@@ -117,5 +129,8 @@ mod tests {
         left.extend(std::iter::from_fn(|| lobby.leave(later)));
         let left: Vec<_> = left.iter().map(|peer| peer.why).collect();
         assert_eq!(left, [0, 1, 2, 3].map(|uid| Refusal::Stranger { uid }));
+        let rest = std::iter::from_fn(|| lobby.leave(later.after(PATIENCE)));
+        assert_eq!(rest.count(), PLACES as usize - 2);
+        assert_eq!((lobby.next(), lobby.count), (None, 0));
     }
 }

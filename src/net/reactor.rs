@@ -218,10 +218,10 @@ impl<T> Reactor<T> {
     /// When the next connection is to be closed for its deadline, or a peer to be sent away, if no
     /// [`turn`](Self::turn) changes that.
     pub(crate) fn next_deadline(&self) -> Option<Millis> {
-        [self.deadlines.next(), self.lobby.next()]
-            .into_iter()
-            .flatten()
-            .min()
+        match (self.deadlines.next(), self.lobby.next()) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        }
     }
 
     /// Waits for something to happen, at the longest until this time; not at all while there is
@@ -369,6 +369,11 @@ impl<T> Reactor<T> {
             let result = entry.connection.flush(&self.limits, &mut self.pool);
             self.settle(id, result);
         }
+    }
+
+    /// Whether anything was closed in this tick.
+    pub(crate) fn has_dead(&self) -> bool {
+        !self.dead.is_empty()
     }
 
     /// Frees what was closed in this tick and tells the handler.

@@ -71,6 +71,10 @@ impl Iterator for SignalSet {
     type Item = Signal;
 
     fn next(&mut self) -> Option<Signal> {
+        // The loop asks at every turn, and hardly ever one has come.
+        if self.0 == 0 {
+            return None;
+        }
         let signal = Signal::EVERY.into_iter().find(|signal| self.has(*signal))?;
         self.0 &= !signal.bit();
         Some(signal)

@@ -166,9 +166,7 @@ impl<P: PageSource> Engine<P> {
     /// Where this key is.
     pub(crate) fn locate(&self, key: &[u8]) -> Place {
         let hash = self.hash(key);
-        let slot = self
-            .index
-            .find(hash, |slot| self.slots.entry(slot).key == key);
+        let slot = self.index.find(hash, |slot| self.slots.key(slot) == key);
         let live = slot.and_then(|slot| {
             let header = self.slots.entry(slot).header;
             let deadline = header.due.ms().map(Millis::from_unix);
@@ -182,7 +180,7 @@ impl<P: PageSource> Engine<P> {
         let slots = &self.slots;
         let slot = self
             .index
-            .find(self.hash(key), |slot| slots.entry(slot).key == key)?;
+            .find(self.hash(key), |slot| slots.key(slot) == key)?;
         self.visit(slot);
         self.view(self.slots.entry(slot))
     }
@@ -287,7 +285,7 @@ impl<P: PageSource> Engine<P> {
         let (mut from, mut left) = (from, WALK_STEP);
         loop {
             let (slots, hasher) = (&self.slots, &self.hasher);
-            let hash_of = |slot| Hash(hasher.hash(slots.entry(slot).key));
+            let hash_of = |slot| Hash(hasher.hash(slots.key(slot)));
             let (step, next) = self.index.walk(from, hash_of);
             left = left.saturating_sub(step.len());
             let (mut step, mut is_over) = (step.into_iter().peekable(), false);
@@ -351,7 +349,7 @@ impl<P: PageSource> Engine<P> {
     /// Removes an entry that the wheel has let go.
     fn drop_swept(&mut self, slot: Slot) {
         self.note(Gone::Expired, slot);
-        let hash = self.hash(self.slots.entry(slot).key);
+        let hash = self.hash(self.slots.key(slot));
         self.index.remove(hash, slot);
         self.erase(slot);
     }
@@ -452,9 +450,7 @@ impl<P: PageSource> Engine<P> {
     #[cfg(test)]
     pub(crate) fn check_invariants(&self) {
         let mut taken = self.slots.check();
-        let mut indexed = self
-            .index
-            .check(|slot| self.hash(self.slots.entry(slot).key));
+        let mut indexed = self.index.check(|slot| self.hash(self.slots.key(slot)));
         let mut sorted = taken.clone();
         sorted.sort_unstable();
         indexed.extend(self.limbo.iter().flat_map(Limbo::slots));

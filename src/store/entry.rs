@@ -187,6 +187,12 @@ impl<'a> Entry<'a> {
     }
 }
 
+/// The key of the entry at the beginning of these bytes: reads one word of its header.
+pub(super) fn key_of(bytes: &[u8]) -> &[u8] {
+    let len = (word(bytes, 0) >> 48) as usize;
+    &bytes[HEADER..HEADER + len]
+}
+
 /// When the entry at the beginning of these bytes ends: reads one word.
 pub(super) fn due_of(bytes: &[u8]) -> Due {
     due(word(bytes, 0))

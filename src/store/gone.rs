@@ -36,7 +36,7 @@ impl<P: PageSource> Engine<P> {
     /// The entry in this slot is about to go.
     pub(super) fn note(&mut self, gone: Gone, slot: Slot) {
         let Some(notes) = &mut self.gone else { return };
-        let key = self.slots.entry(slot).key;
+        let key = self.slots.key(slot);
         if notes.bytes + key.len() + OVERHEAD <= MOST {
             notes.bytes += key.len() + OVERHEAD;
             notes.notes.push((gone, key.into()));

@@ -101,7 +101,7 @@ impl<P: PageSource> Engine<P> {
         }
         recovered.expired = ended.len() as u64;
         for slot in ended {
-            let hash = engine.hash(engine.slots.entry(slot).key);
+            let hash = engine.hash(engine.slots.key(slot));
             engine.index.remove(hash, slot);
             engine.slots.erase(slot);
         }
@@ -155,9 +155,7 @@ impl<P: PageSource> Engine<P> {
         let Entry { header, key, .. } = self.slots.entry(slot);
         self.seq = self.seq.max(header.seq);
         let hash = self.hash(key);
-        let other = self
-            .index
-            .find(hash, |slot| self.slots.entry(slot).key == key);
+        let other = self.index.find(hash, |slot| self.slots.key(slot) == key);
         match other {
             Some(other) if is_newer(&self.slots.entry(other).header, &header) => {
                 self.slots.erase(slot);

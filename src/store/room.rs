@@ -49,7 +49,7 @@ impl<P: PageSource> Engine<P> {
             }
             old = old.and(
                 self.index
-                    .find(place.hash, |slot| self.slots.entry(slot).key == key),
+                    .find(place.hash, |slot| self.slots.key(slot) == key),
             );
         }
     }

@@ -345,6 +345,11 @@ impl<P: PageSource> Slots<P> {
         Entry::read(self.bytes(slot))
     }
 
+    /// The key of the entry in a slot.
+    pub(super) fn key(&self, slot: Slot) -> &[u8] {
+        entry::key_of(self.bytes(slot))
+    }
+
     /// When the entry in a slot ends.
     pub(super) fn due(&self, slot: Slot) -> Due {
         entry::due_of(self.bytes(slot))

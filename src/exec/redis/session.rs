@@ -191,7 +191,9 @@ impl Session {
         let command = match self.admit(&request) {
             Ok(found) => {
                 let command = found.command;
-                is_confirmed = command.has(Flag::PubSub) && command.has(Flag::Subscribed);
+                is_confirmed = self.replies == Replies::Dropped
+                    && command.has(Flag::PubSub)
+                    && command.has(Flag::Subscribed);
                 if self.transaction.queued().is_some() && !command.has(Flag::NotQueued) {
                     match self.transaction.push(wire, host.limits) {
                         Ok(()) => Writer::new(out, self.protocol).simple("QUEUED"),

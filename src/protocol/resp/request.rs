@@ -6,7 +6,8 @@
 //! What holds it together: a [`Parser`] is where the parsing of one connection's
 //! unfinished request stands, and owns no memory; [`Args`] is memory for the arguments of one
 //! request and can serve all connections in turn. What was looked at once is not looked at again
-//! when more arrives, except once more when the request is whole, to note where its arguments are.
+//! when more arrives, except once more when the request is whole, to note where its arguments are;
+//! and at first everything is taken for a whole request of the plainest form, as nearly all are.
 //! So a request costs what its bytes cost, in however many pieces they come, and nothing is
 //! allocated by a length that a peer declares. The result does not depend on the pieces either.
 
@@ -252,6 +253,17 @@ impl Parser {
     ) -> Result<Progress<'a>, RequestError> {
         args.clear();
         let is_resumed = self.pos > 0;
+        if !is_resumed {
+            if let Some(wire_len) = plain_request(input, args, bounds) {
+                *self = Self::default();
+                return Ok(Progress::Request(Request {
+                    text: input,
+                    ranges: &args.ranges,
+                    wire_len,
+                }));
+            }
+            args.clear();
+        }
         let mut pass = self.advance(input, args, bounds)?;
         if is_resumed && matches!(pass, Pass::Whole(_)) {
             *self = Self::default();
@@ -378,10 +390,50 @@ impl Parser {
     }
 }
 
+/// The length of the request at the front of `input`, whose arguments are noted, if it is a whole
+/// array whose numbers are all plain and within the bounds.
+fn plain_request(input: &[u8], args: &mut Args, bounds: &Bounds) -> Option<usize> {
+    let (count, mut at) = plain_number(input, 0, b'*')?;
+    check_count(count, bounds).ok()?;
+    for _ in 0..count {
+        let (len, start) = plain_number(input, at, b'$')?;
+        check_length(len, bounds).ok()?;
+        let end = start + len;
+        at = end + 2;
+        if at > input.len().min(bounds.request) {
+            return None;
+        }
+        args.ranges.push(start..end);
+    }
+    Some(at)
+}
+
+/// The number in the line at `at`, and where that begins which follows the line: this marker, a few
+/// digits without a leading zero, two bytes of which the first is a carriage return.
+fn plain_number(input: &[u8], at: usize, marker: u8) -> Option<(usize, usize)> {
+    const MOST_DIGITS: usize = 7;
+    let (first, line) = input.get(at..)?.split_first()?;
+    let mut number = 0;
+    for (digits, byte) in line.iter().enumerate().take(MOST_DIGITS + 1) {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            let is_number = digits == 1 || (digits > 1 && line[0] != b'0');
+            let is_end = *byte == b'\r' && line.len() > digits + 1;
+            return (*first == marker && is_number && is_end).then_some((number, at + digits + 3));
+        }
+        number = number * 10 + usize::from(digit);
+    }
+    None
+}
+
 /// The number of arguments that an array's first line announces. A negative one counts as none.
 fn count(line: &[u8], bounds: &Bounds) -> Result<usize, RequestError> {
     let count = parse_i64(&line[1..]).ok_or(RequestError::Count)?;
     let count = usize::try_from(count.max(0)).map_err(|_| RequestError::Count)?;
+    check_count(count, bounds)
+}
+
+fn check_count(count: usize, bounds: &Bounds) -> Result<usize, RequestError> {
     if count > MAX_ARGS {
         return Err(RequestError::Count);
     }
@@ -400,6 +452,10 @@ fn length(line: &[u8], bounds: &Bounds) -> Result<usize, RequestError> {
     };
     let len = parse_i64(digits).ok_or(RequestError::Length)?;
     let len = usize::try_from(len).map_err(|_| RequestError::Length)?;
+    check_length(len, bounds)
+}
+
+fn check_length(len: usize, bounds: &Bounds) -> Result<usize, RequestError> {
     if len > bounds.bulk {
         return Err(RequestError::Length);
     }
