@@ -4,11 +4,19 @@
 //! owned by one thread at a time and called synchronously; it is told the time and never asks for
 //! it. Whoever calls it decides about sharing: see [`SharedBackend`].
 
+#[cfg(any(feature = "leveldb", feature = "files"))]
+mod catalogue;
+#[cfg(any(feature = "leveldb", feature = "files"))]
+mod catalogued;
 pub(crate) mod databases;
+#[cfg(feature = "leveldb")]
+mod leveldb;
 mod memory;
 #[cfg(test)]
 mod model;
 mod open;
+#[cfg(any(feature = "leveldb", feature = "files"))]
+mod session;
 #[cfg(test)]
 mod simulator;
 #[cfg(feature = "sqlite")]
@@ -19,6 +27,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
+#[cfg(feature = "leveldb")]
+pub use leveldb::LevelDbBackend;
 pub use memory::MemoryBackend;
 pub(crate) use open::open;
 #[cfg(feature = "sqlite")]

@@ -19,6 +19,8 @@ pub(crate) fn open(store: &Store, now: Millis) -> Result<Box<dyn Backend>, Error
         Store::File(path) => Box::new(MemoryBackend::open(path, Syncing::default(), now)?),
         #[cfg(feature = "sqlite")]
         Store::Sqlite(sqlite) => Box::new(super::SqliteBackend::open(sqlite)?),
+        #[cfg(feature = "leveldb")]
+        Store::LevelDb(leveldb) => Box::new(super::LevelDbBackend::open(leveldb)?),
         #[allow(
             unreachable_patterns,
             reason = "with all features there is nothing left"
