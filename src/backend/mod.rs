@@ -4,14 +4,22 @@
 //! owned by one thread at a time and called synchronously; it is told the time and never asks for
 //! it. Whoever calls it decides about sharing: see [`SharedBackend`].
 
+#[cfg(any(feature = "leveldb", feature = "files"))]
+mod catalogue;
+#[cfg(any(feature = "leveldb", feature = "files"))]
+mod catalogued;
 pub(crate) mod databases;
 mod graves;
+#[cfg(feature = "leveldb")]
+mod leveldb;
 mod memory;
 #[cfg(test)]
 mod model;
 mod open;
 #[cfg(feature = "redis")]
 mod redis;
+#[cfg(any(feature = "leveldb", feature = "files"))]
+mod session;
 mod sessions;
 #[cfg(test)]
 mod simulator;
@@ -25,6 +33,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+#[cfg(feature = "leveldb")]
+pub use leveldb::LevelDbBackend;
 pub use memory::MemoryBackend;
 pub(crate) use open::open;
 #[cfg(feature = "redis")]

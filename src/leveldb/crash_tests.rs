@@ -120,7 +120,7 @@ impl World {
             70..=89 => {
                 let key = format!("{:x}", self.rng.u32(..self.keys)).into_bytes();
                 let found = self.database.get(&key).unwrap();
-                let expected = self.model.get(&key).map(|(_, value)| value);
+                let expected = self.model.get(&key);
                 assert_eq!(found.as_ref(), expected, "{key:?}");
             }
             90..=93 => {

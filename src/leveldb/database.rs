@@ -59,8 +59,15 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    pub(crate) fn put(&mut self, key: &[u8], value: &[u8]) {
+    /// The place of the write in the batch.
+    pub(crate) fn put(&mut self, key: &[u8], value: &[u8]) -> usize {
         self.writes.push((key.into(), Some(value.into())));
+        self.writes.len() - 1
+    }
+
+    /// The value that is written at a place.
+    pub(crate) fn value(&self, place: usize) -> Option<&[u8]> {
+        self.writes.get(place)?.1.as_deref()
     }
 
     pub(crate) fn remove(&mut self, key: &[u8]) {
@@ -248,14 +255,16 @@ impl Database {
         self.last_sequence
     }
 
-    /// The value of a key.
-    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+    /// The value of a key, and the number of the write that made it.
+    pub(crate) fn get(&self, key: &[u8]) -> Result<Option<(u64, Vec<u8>)>> {
         if let Some(slot) = self.memory.get(key) {
-            return Ok(slot.value.as_deref().map(<[u8]>::to_vec));
+            let value = slot.value.as_deref();
+            return Ok(value.map(|value| (slot.sequence, value.to_vec())));
         }
         for table in self.levels.having(key) {
             if let Some(hit) = table.get(&*self.disk, key)? {
-                return Ok((!hit.tag.is_removed()).then_some(hit.value));
+                let found = (hit.tag.sequence(), hit.value);
+                return Ok((!hit.tag.is_removed()).then_some(found));
             }
         }
         Ok(None)
