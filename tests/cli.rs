@@ -49,7 +49,7 @@ fn run(arguments: &[&str]) -> Ended {
     end(&mut program(arguments))
 }
 
-const VERBS: [&str; 15] = [
+const VERBS: [&str; 16] = [
     "run",
     "serve",
     "get",
@@ -62,6 +62,7 @@ const VERBS: [&str; 15] = [
     "ping",
     "dump",
     "load",
+    "copy",
     "config",
     "completions",
     "man",

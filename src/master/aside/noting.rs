@@ -4,9 +4,11 @@
 //! back: of those who wrote, and of those who may have read what was written. It need not know any
 //! dialect's commands for that.
 
+use std::time::Duration;
+
 use crate::backend::{
-    Backend, BackendError, Cursor, Deadline, EntryRef, MemoryUse, SetOutcome, Teller, Upkeep,
-    Visitor,
+    Backend, BackendError, Cursor, Deadline, EntryRef, Expiring, Foreseen, MemoryUse, SetOutcome,
+    Teller, Upkeep, Visitor,
 };
 use crate::contract::{Capabilities, Condition, Kind};
 use crate::time::Millis;
@@ -59,6 +61,18 @@ impl<'b> Noting<'b> {
 impl Backend for Noting<'_> {
     fn capabilities(&self) -> Capabilities {
         self.inner.capabilities()
+    }
+
+    fn is_shared(&self) -> bool {
+        self.inner.is_shared()
+    }
+
+    fn expect(&mut self, now: Millis, keys: &Foreseen<'_>) {
+        self.inner.expect(now, keys);
+    }
+
+    fn expiring(&mut self, now: Millis) -> Option<Expiring> {
+        self.inner.expiring(now)
     }
 
     fn blocks(&self) -> bool {
@@ -115,6 +129,27 @@ impl Backend for Noting<'_> {
     fn destroy(&mut self, now: Millis, key: &[u8]) -> Result<bool, BackendError> {
         let done = self.inner.destroy(now, key);
         self.changed(&done);
+        done
+    }
+
+    fn bury(&mut self, now: Millis, key: &[u8], lasting: Duration) -> Result<bool, BackendError> {
+        let done = self.inner.bury(now, key, lasting);
+        self.changed(&done);
+        done
+    }
+
+    fn regenerate(
+        &mut self,
+        now: Millis,
+        from: &[u8],
+        to: &[u8],
+        grace: Duration,
+    ) -> Result<Option<SetOutcome>, BackendError> {
+        let done = self.inner.regenerate(now, from, to, grace);
+        self.note(match done {
+            Ok(Some(SetOutcome::Stored(_))) => Seen::Written,
+            _ => Seen::Read,
+        });
         done
     }
 
