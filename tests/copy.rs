@@ -131,3 +131,37 @@ fn what_cannot_be_copied_is_told() {
         assert!(said(&output).contains(part), "{from} {}", said(&output));
     }
 }
+
+/// The three steps of the README.
+#[test]
+fn an_application_moves_to_redis_in_three_steps() {
+    let Some(server) = Server::start(&[]) else {
+        return;
+    };
+    let mut before = Master::start(&[]);
+    let store = connect(&before.sock());
+    store.set("sess:1", r#"{"n":1}"#).unwrap();
+    let (from, url) = (master(&before.sock()), server.url());
+    let mut live = Running::start(&mut memstore(["copy", "--live", &from, &url]));
+    live.stderr().until_contains("in step");
+    store.set("sess:1", r#"{"n":2}"#).unwrap();
+    live.signal(Signal::SIGINT);
+    let ended = live.finish();
+    assert!(ended.status.success(), "{:?}", ended.stderr);
+    before.running.signal(Signal::SIGTERM);
+    assert!(before.running.wait().success());
+    let flags = ["--store", url.as_str(), "--sessions", "sess:=1d"];
+    let (one, other) = (Master::start(&flags), Master::start(&flags));
+    let store = connect(&one.sock());
+    assert_eq!(store.get("sess:1").unwrap().unwrap().value, br#"{"n":2}"#);
+    store
+        .set("sess:2", r#"{"cookie":{"expires":null}}"#)
+        .unwrap();
+    let found = connect(&other.sock()).get("sess:2").unwrap().unwrap();
+    assert!(
+        found
+            .ttl
+            .is_some_and(|ttl| ttl > Duration::from_secs(86_000)),
+        "{found:?}"
+    );
+}
