@@ -9,6 +9,8 @@ mod catalogue;
 #[cfg(any(feature = "leveldb", feature = "files"))]
 mod catalogued;
 pub(crate) mod databases;
+#[cfg(feature = "files")]
+mod files;
 #[cfg(feature = "leveldb")]
 mod leveldb;
 mod memory;
@@ -27,6 +29,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
+#[cfg(feature = "files")]
+pub use files::FilesBackend;
 #[cfg(feature = "leveldb")]
 pub use leveldb::LevelDbBackend;
 pub use memory::MemoryBackend;
