@@ -74,7 +74,8 @@ const CLEARED: &str = "cleared";
 pub struct FilesBackend(Catalogued<Entries>);
 
 impl FilesBackend {
-    /// Opens a folder; makes it if it is not there. What is in it is read later, in steps.
+    /// Opens a folder; makes it if it is not there. What is in it is read later, in steps; only the
+    /// first time it is read at once.
     ///
     /// # Errors
     /// [`Error::Backend`] where another master has it, or the system refuses something.
@@ -88,9 +89,8 @@ impl FilesBackend {
             Ok(None) => return Err(refused(&"another master has it")),
             Err(error) => return Err(refused(&error)),
         };
-        let entries = Entries::new(folder, config).map_err(|error| refused(&error))?;
+        let mut entries = Entries::new(folder, config).map_err(|error| refused(&error))?;
         let mut catalogue = Catalogue::default();
-        let mut entries = entries;
         if entries.next == 0 {
             // Nothing says which versions there were: those that there are do.
             entries.next = 1;
@@ -342,7 +342,8 @@ impl Entries {
     fn hear(&mut self, catalogue: &mut Catalogue) -> Result<(), BackendError> {
         let news = self.watch.news();
         let news = news.map_err(|error| self.failed("see changes", &error))?;
-        self.is_lost |= news.is_lost;
+        // The folder itself is not told to be removed as long as the lock in it is open.
+        self.is_lost |= news.is_lost || news.names.contains(folder::OURS);
         if self.is_lost {
             return self.return_to(catalogue);
         }

@@ -20,7 +20,8 @@ use std::time::SystemTime;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
 
-const OURS: &str = ".memstore";
+/// What is ours in the folder.
+pub(super) const OURS: &str = ".memstore";
 /// From so many files on the whole file system is synced instead of each of them.
 const MANY: usize = 8;
 
@@ -29,8 +30,6 @@ const MANY: usize = 8;
 pub(super) struct Folder {
     path: PathBuf,
     ours: PathBuf,
-    /// The folder itself, for syncing.
-    handle: File,
     made: u64,
     _lock: Flock<File>,
 }
@@ -69,7 +68,6 @@ impl Folder {
             Err((_, errno)) => return Err(errno.into()),
         };
         let folder = Self {
-            handle: File::open(path)?,
             path: path.to_owned(),
             ours,
             made: 0,
@@ -162,7 +160,7 @@ impl Folder {
     /// Takes everything to the disk that was written to its file system.
     pub(super) fn sync_all(&self) -> io::Result<()> {
         #[cfg(any(target_os = "linux", target_os = "android"))]
-        nix::unistd::syncfs(&self.handle)?;
+        nix::unistd::syncfs(File::open(&self.path)?)?;
         #[cfg(not(any(target_os = "linux", target_os = "android")))]
         nix::unistd::sync();
         Ok(())
@@ -170,7 +168,7 @@ impl Folder {
 
     /// Takes names to the disk.
     pub(super) fn sync_names(&self) -> io::Result<()> {
-        self.handle.sync_all()
+        File::open(&self.path)?.sync_all()
     }
 
     /// Gives a new file its name, instead of one that may have it.
