@@ -9,6 +9,8 @@ mod catalogue;
 #[cfg(any(feature = "leveldb", feature = "files"))]
 mod catalogued;
 pub(crate) mod databases;
+#[cfg(feature = "files")]
+mod files;
 mod graves;
 #[cfg(feature = "leveldb")]
 mod leveldb;
@@ -33,6 +35,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+#[cfg(feature = "files")]
+pub use files::FilesBackend;
 #[cfg(feature = "leveldb")]
 pub use leveldb::LevelDbBackend;
 pub use memory::MemoryBackend;

@@ -23,6 +23,8 @@ pub(crate) fn open(store: &Store, now: Millis) -> Result<Box<dyn Backend>, Error
         Store::Sqlite(sqlite) => Box::new(super::SqliteBackend::open(sqlite)?),
         #[cfg(feature = "leveldb")]
         Store::LevelDb(leveldb) => Box::new(super::LevelDbBackend::open(leveldb)?),
+        #[cfg(feature = "files")]
+        Store::Files(files) => Box::new(super::FilesBackend::open(files)?),
         #[allow(
             unreachable_patterns,
             reason = "with all features there is nothing left"

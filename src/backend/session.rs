@@ -46,12 +46,14 @@ impl Cookie {
 
 /// A time as `Date.toISOString` writes it; one before 1970 has long passed.
 fn time(text: &str) -> Option<Millis> {
-    if text.starts_with('-') {
-        return Some(Millis::ZERO);
+    match humantime::parse_rfc3339(text) {
+        Ok(at) => {
+            let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+            u64::try_from(since.as_millis()).ok().map(Millis::from_unix)
+        }
+        Err(humantime::TimestampError::OutOfRange) if text < "1970" => Some(Millis::ZERO),
+        Err(_) => text.starts_with('-').then_some(Millis::ZERO),
     }
-    let at = humantime::parse_rfc3339(text).ok()?;
-    let ms = at.duration_since(UNIX_EPOCH).map_or(0, |at| at.as_millis());
-    u64::try_from(ms).ok().map(Millis::from_unix)
 }
 
 #[cfg(test)]

@@ -1,0 +1,628 @@
+//! Entries in files of a folder, as session-file-store keeps sessions.
+//!
+//! [`name`] and [`format`] say how they stand there, [`folder`] does it, [`watch`] tells what others
+//! do; the rules of the [`Backend`] contract are in [`catalogued`](super::catalogued). Here is what
+//! joins them: files that wait for the commit to get their names, the reading of what there is in
+//! steps, and what was cleared.
+
+mod folder;
+mod format;
+mod name;
+#[cfg(test)]
+mod tests;
+mod watch;
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::fs::ReadDir;
+use std::time::SystemTime;
+use std::{io, mem};
+
+use self::folder::{Folder, New};
+use self::format::Stored;
+use self::name::Named;
+use self::watch::Watch;
+use super::catalogue::{Catalogue, Key, Record};
+use super::catalogued::{Catalogued, Draft, Medium, delegate_backend};
+use super::{
+    Backend, BackendError, Cursor, Deadline, EntryRef, SetOutcome, Teller, Upkeep, Visitor,
+};
+use crate::config::{self, Syncing};
+use crate::contract::{Capabilities, Condition, Kind, Seq};
+use crate::error::Error;
+use crate::time::Millis;
+
+/// So many files are looked at or removed by a step of upkeep.
+const STEP: usize = 64;
+/// How often what was written is synced where that is done every second, in milliseconds.
+const SYNC: u64 = 1_000;
+/// So many versions are reserved at once.
+const RESERVED: u64 = 1_000_000;
+const NEXT: &str = "next";
+const CLEARED: &str = "cleared";
+
+/// Keeps every entry in a file of a folder, exactly as session-file-store keeps a session, so that
+/// either side reads what the other one writes, at the same time: a file changes as a whole, and
+/// what Node programs do to the folder is seen at once. What their format cannot say (deadlines to
+/// the millisecond, versions, kinds, values that are no JSON objects) stands in a member of its own,
+/// `__memstore`, which they leave alone.
+///
+/// Keys that would leave the folder or are no names of files have escaped ones. A file that is no
+/// JSON object is moved to `.memstore/damaged` in the folder, and the log says so. An index of all
+/// entries is kept in memory: some 200 bytes for each besides its key. It is made in steps, while
+/// the backend is used already; only who asks for the length or for all entries waits for its end.
+///
+/// Files are written as requests come and get their names at the [commit](Backend::commit). If
+/// that fails, each entry is as it was or as it was to be, nothing in between, and the backend can be
+/// used on.
+///
+/// ```
+/// use memstore_cluster::backend::{Backend, Deadline, FilesBackend};
+/// use memstore_cluster::config::Files;
+/// use memstore_cluster::contract::Condition;
+/// use memstore_cluster::time::Millis;
+///
+/// # let folder = std::env::temp_dir().join(format!("memstore-files-{}", std::process::id()));
+/// let now = Millis::from_unix(1_700_000_000_000);
+/// let mut store = FilesBackend::open(&Files::new(&folder))?;
+/// store.set(now, b"sid", br#"{"user":7}"#, Deadline::Never, Condition::Always)?;
+/// store.commit()?;
+/// assert!(folder.join("sid.json").exists());
+/// # std::fs::remove_dir_all(&folder)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct FilesBackend(Catalogued<Entries>);
+
+impl FilesBackend {
+    /// Opens a folder; makes it if it is not there. What is in it is read later, in steps; only the
+    /// first time it is read at once.
+    ///
+    /// # Errors
+    /// [`Error::Backend`] where another master has it, or the system refuses something.
+    pub fn open(config: &config::Files) -> Result<Self, Error> {
+        let refused = |what: &dyn std::fmt::Display| {
+            let path = config.folder.display();
+            Error::Backend(format!("the folder {path} cannot be a store: {what}"))
+        };
+        let folder = match Folder::open(&config.folder) {
+            Ok(Some(folder)) => folder,
+            Ok(None) => return Err(refused(&"another master has it")),
+            Err(error) => return Err(refused(&error)),
+        };
+        let mut entries = Entries::new(folder, config).map_err(|error| refused(&error))?;
+        let mut catalogue = Catalogue::default();
+        if entries.next == 0 {
+            // Nothing says which versions there were: those that there are do.
+            entries.next = 1;
+            entries
+                .read_all(&mut catalogue)
+                .map_err(|error| refused(&error))?;
+        }
+        Ok(Self(Catalogued::new(entries, catalogue)))
+    }
+}
+
+delegate_backend!(FilesBackend);
+
+/// What the next commit does to a file.
+#[derive(Debug)]
+enum Change {
+    Written(New, Record),
+    Removed,
+}
+
+/// What `clear` has left to be removed.
+#[derive(Debug, Clone, Copy)]
+struct Cleared {
+    /// Versions below are cleared.
+    before: u64,
+    /// So is what others have written before that time.
+    at: SystemTime,
+}
+
+/// The files of a folder.
+#[derive(Debug)]
+struct Entries {
+    folder: Folder,
+    watch: Watch,
+    syncing: Syncing,
+    /// That of session-file-store, in milliseconds.
+    ttl: f64,
+    /// What was not looked at yet; `None` where everything was.
+    unread: Option<ReadDir>,
+    /// The keys of files whose names do not have them.
+    hashed: HashMap<String, Key>,
+    /// Names of files that others have changed, and that were not looked at yet.
+    news: BTreeSet<String>,
+    /// The folder is not where it was.
+    is_lost: bool,
+    /// What the next commit does.
+    changes: HashMap<Key, Change>,
+    /// This turn has a `clear`: versions below are to go.
+    clearing: Option<u64>,
+    cleared: Option<Cleared>,
+    /// Keys whose files are to be removed, unless they came to be again.
+    forgotten: VecDeque<Key>,
+    /// The next version, and the first that is not reserved.
+    next: u64,
+    reserved: u64,
+    is_unsynced: bool,
+    next_sync: Option<Millis>,
+}
+
+impl Entries {
+    fn new(folder: Folder, config: &config::Files) -> io::Result<Self> {
+        // What happens from here on is told, what was before is listed.
+        let watch = Watch::start(folder.path())?;
+        let next = folder.number(NEXT)?.unwrap_or(0);
+        let cleared = match folder.number(CLEARED)? {
+            None => None,
+            Some(before) => Some(Cleared {
+                before,
+                at: folder.modified(CLEARED)?,
+            }),
+        };
+        Ok(Self {
+            unread: Some(folder.list()?),
+            watch,
+            syncing: config.sync,
+            ttl: config.ttl.as_secs_f64() * 1_000.0,
+            hashed: HashMap::new(),
+            news: BTreeSet::new(),
+            is_lost: false,
+            changes: HashMap::new(),
+            clearing: None,
+            cleared,
+            forgotten: VecDeque::new(),
+            next,
+            reserved: next,
+            is_unsynced: false,
+            next_sync: None,
+            folder,
+        })
+    }
+
+    fn failed(&self, action: &str, error: &io::Error) -> BackendError {
+        let path = self.folder.path().display();
+        BackendError::Failed(format!("cannot {action} in the folder {path}: {error}"))
+    }
+
+    /// The next version; with `is_sure` never one that anybody has seen before.
+    fn number(&mut self, is_sure: bool) -> Result<Seq, BackendError> {
+        if self.next >= self.reserved {
+            let reserved = self.next + RESERVED;
+            match self.folder.put_number(NEXT, reserved) {
+                Ok(()) => self.reserved = reserved,
+                Err(error) if is_sure => return Err(self.failed("reserve versions", &error)),
+                Err(_) => {}
+            }
+        }
+        self.next += 1;
+        Ok(Seq(self.next - 1))
+    }
+
+    /// Brings the record of a key up to date with its file.
+    fn reload(&mut self, key: &[u8], catalogue: &mut Catalogue) -> Result<(), BackendError> {
+        let name = name::of(key);
+        self.reload_file(&name, Some(key), catalogue)
+    }
+
+    /// Reads a file; `key` is the one that its name has, where that is known.
+    fn reload_file(
+        &mut self,
+        name: &str,
+        key: Option<&[u8]>,
+        catalogue: &mut Catalogue,
+    ) -> Result<(), BackendError> {
+        let found = self
+            .folder
+            .read(name)
+            .map_err(|error| self.failed("read a file", &error))?;
+        let Some(content) = found else {
+            if let Some(key) = key {
+                catalogue.remove(key);
+            }
+            return Ok(());
+        };
+        let mark = crc32fast::hash(&content.bytes);
+        let known = key.and_then(|key| catalogue.get(key));
+        if known.is_some_and(|known| known.mark == mark) {
+            return Ok(());
+        }
+        let Some(stored) = format::decode(&content.bytes, self.ttl) else {
+            if let Some(key) = key {
+                catalogue.remove(key);
+            }
+            self.set_aside(name);
+            return Ok(());
+        };
+        let named = key.map_or(stored.key.as_deref(), Some);
+        let Some(key) = named.filter(|key| name::of(key) == name).map(Key::from) else {
+            tracing::debug!(
+                name,
+                "a file with another name than its key has is left alone"
+            );
+            return Ok(());
+        };
+        if name::is_hashed(name) {
+            self.hashed.insert(name.to_owned(), Key::clone(&key));
+        }
+        if self.is_cleared(&stored, content.modified) {
+            catalogue.remove(&key);
+            self.forgotten.push_back(key);
+            return Ok(());
+        }
+        let seq = match stored.seq {
+            Some(seq) => seq,
+            None => self.number(false)?,
+        };
+        self.next = self.next.max(seq.0 + 1);
+        let birth = catalogue.get(&key).map(|known| known.birth);
+        let record = Record {
+            deadline: stored.deadline,
+            seq,
+            kind: stored.kind,
+            birth: birth.or(stored.birth).unwrap_or(seq.0),
+            mark,
+        };
+        catalogue.put(&key, record);
+        Ok(())
+    }
+
+    fn is_cleared(&self, stored: &Stored<'_>, modified: SystemTime) -> bool {
+        self.cleared.is_some_and(|cleared| match stored.seq {
+            Some(seq) => seq.0 < cleared.before,
+            None => modified < cleared.at,
+        })
+    }
+
+    fn set_aside(&self, name: &str) {
+        let file = self.folder.path().join(name);
+        let file = file.display();
+        match self.folder.set_aside(name) {
+            Ok(to) => {
+                let to = to.display();
+                tracing::warn!(%file, %to, "a file is damaged, and was set aside");
+            }
+            Err(error) => tracing::warn!(%file, %error, "a damaged file cannot be set aside"),
+        }
+    }
+
+    /// Looks at a file of this name: one that was not looked at before or, with `is_news`, that
+    /// somebody has changed. One that cannot be read is no entry for the time being.
+    fn visit(&mut self, name: &str, is_news: bool, catalogue: &mut Catalogue) {
+        let key = match name::read(name) {
+            None => return,
+            Some(Named::Key(key)) => Some(Key::from(key)),
+            Some(Named::Hashed) => self.hashed.get(name).cloned(),
+        };
+        if let Some(key) = &key {
+            let is_known = !is_news && catalogue.contains(key);
+            if is_known || self.changes.contains_key(key) {
+                return;
+            }
+        }
+        if let Err(error) = self.reload_file(name, key.as_deref(), catalogue) {
+            tracing::warn!(name, %error, "an entry is left out");
+        }
+    }
+
+    /// Looks at some files that were not looked at before; whether there are more.
+    fn read_some(&mut self, catalogue: &mut Catalogue) -> Result<bool, BackendError> {
+        for _ in 0..STEP {
+            let next = self.unread.as_mut().and_then(Iterator::next);
+            let Some(entry) = next else {
+                self.unread = None;
+                return Ok(false);
+            };
+            let name = entry.map_err(|error| self.failed("list files", &error))?;
+            if let Some(name) = folder::text(&name.file_name()) {
+                self.visit(name, false, catalogue);
+            }
+        }
+        Ok(true)
+    }
+
+    fn read_all(&mut self, catalogue: &mut Catalogue) -> Result<(), BackendError> {
+        while self.read_some(catalogue)? {}
+        Ok(())
+    }
+
+    /// Begins to read anew what there is.
+    fn read_anew(&mut self, catalogue: &mut Catalogue) -> Result<(), BackendError> {
+        let list = self.folder.list();
+        self.unread = Some(list.map_err(|error| self.failed("list files", &error))?);
+        *catalogue = Catalogue::default();
+        for (key, change) in &self.changes {
+            if let Change::Written(_, record) = change {
+                catalogue.put(key, *record);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes note of what others have done.
+    fn hear(&mut self, catalogue: &mut Catalogue) -> Result<(), BackendError> {
+        let news = self.watch.news();
+        let news = news.map_err(|error| self.failed("see changes", &error))?;
+        // The folder itself is not told to be removed as long as the lock in it is open.
+        self.is_lost |= news.is_lost || news.names.contains(folder::OURS);
+        if self.is_lost {
+            return self.return_to(catalogue);
+        }
+        if news.is_more {
+            tracing::info!("more has changed in the folder than was told; it is read anew");
+            self.read_anew(catalogue)?;
+        }
+        self.news.extend(news.names);
+        if self.clearing.is_none() {
+            for name in mem::take(&mut self.news) {
+                self.visit(&name, true, catalogue);
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the folder anew after somebody has taken it away.
+    fn return_to(&mut self, catalogue: &mut Catalogue) -> Result<(), BackendError> {
+        let gone = io::Error::new(io::ErrorKind::NotFound, "somebody has taken it away");
+        if !self.changes.is_empty() || self.clearing.is_some() {
+            return Err(self.failed("go on", &gone));
+        }
+        let opened = Folder::open(self.folder.path());
+        let opened = opened.and_then(|folder| folder.ok_or(gone));
+        self.folder = opened.map_err(|error| self.failed("go on", &error))?;
+        let watch = Watch::start(self.folder.path());
+        self.watch = watch.map_err(|error| self.failed("see changes", &error))?;
+        self.is_lost = false;
+        self.cleared = None;
+        self.forgotten.clear();
+        self.reserved = 0;
+        let path = self.folder.path().display();
+        tracing::warn!(folder = %path, "the folder was taken away; it is made and read anew");
+        self.read_anew(catalogue)
+    }
+
+    /// Removes some of what was cleared; whether there is more.
+    fn forget_some(&mut self, catalogue: &Catalogue) -> Result<bool, BackendError> {
+        for _ in 0..STEP {
+            let Some(key) = self.forgotten.front() else {
+                break;
+            };
+            if !catalogue.contains(key) && !self.changes.contains_key(key) {
+                let removed = self.folder.remove(&name::of(key));
+                removed.map_err(|error| self.failed("remove a file", &error))?;
+            }
+            self.forgotten.pop_front();
+        }
+        if self.forgotten.is_empty() && self.unread.is_none() && self.cleared.is_some() {
+            let removed = self.folder.sync_names();
+            let removed = removed.and_then(|()| self.folder.remove_number(CLEARED));
+            removed.map_err(|error| self.failed("remove a file", &error))?;
+            self.cleared = None;
+        }
+        Ok(!self.forgotten.is_empty())
+    }
+
+    /// Syncs what was written once it has waited long enough; when that is.
+    fn sync(&mut self, now: Millis) -> Result<Upkeep, BackendError> {
+        if !self.is_unsynced {
+            return Ok(Upkeep::Idle);
+        }
+        let next = *self.next_sync.get_or_insert(now.after_ms(SYNC));
+        if now < next {
+            return Ok(Upkeep::Until(next));
+        }
+        self.next_sync = None;
+        let synced = self.folder.sync_all();
+        synced.map_err(|error| self.failed("sync files", &error))?;
+        self.is_unsynced = false;
+        Ok(Upkeep::Idle)
+    }
+
+    fn change(&mut self, key: &[u8], change: Change) {
+        if let Some(Change::Written(new, _)) = self.changes.insert(key.into(), change) {
+            self.folder.drop_new(&new);
+        }
+    }
+
+    /// Writes the file of an entry; it gets its name at the commit.
+    fn put(
+        &mut self,
+        key: &[u8],
+        value: &[u8],
+        mut record: Record,
+    ) -> Result<Record, BackendError> {
+        let name = name::of(key);
+        let is_hashed = name::is_hashed(&name);
+        let stored = Stored {
+            value: value.into(),
+            kind: record.kind,
+            deadline: record.deadline,
+            seq: Some(record.seq),
+            birth: Some(record.birth),
+            key: is_hashed.then(|| key.to_vec()),
+        };
+        let bytes = format::encode(&stored, self.ttl);
+        record.mark = crc32fast::hash(&bytes);
+        let new = self.folder.write(&bytes);
+        let new = new.map_err(|error| self.failed("write a file", &error))?;
+        if is_hashed {
+            self.hashed.insert(name, key.into());
+        }
+        self.change(key, Change::Written(new, record));
+        Ok(record)
+    }
+
+    /// What a commit does, up to where it fails.
+    fn carry_out(&mut self) -> io::Result<()> {
+        let new = self.changes.values().filter_map(|change| match change {
+            Change::Written(new, _) => Some(new),
+            Change::Removed => None,
+        });
+        if self.syncing == Syncing::Always {
+            let new: Vec<_> = new.collect();
+            self.folder.sync_new(new.into_iter())?;
+        }
+        if let Some(before) = self.clearing {
+            self.folder.put_number(CLEARED, before)?;
+            let at = self.folder.modified(CLEARED)?;
+            self.cleared = Some(Cleared { before, at });
+        }
+        for (key, change) in &self.changes {
+            let name = name::of(key);
+            match change {
+                Change::Written(new, _) => self.folder.name(new, &name)?,
+                Change::Removed => self.folder.remove(&name)?,
+            }
+        }
+        if self.syncing == Syncing::Always {
+            self.folder.sync_names()?;
+        }
+        Ok(())
+    }
+}
+
+impl Medium for Entries {
+    fn look(&mut self, key: Option<&[u8]>, catalogue: &mut Catalogue) -> Result<(), BackendError> {
+        self.hear(catalogue)?;
+        if self.unread.is_none() || self.clearing.is_some() {
+            return Ok(());
+        }
+        match key {
+            None => self.read_all(catalogue),
+            Some(key) if catalogue.contains(key) || self.changes.contains_key(key) => Ok(()),
+            Some(key) => self.reload(key, catalogue),
+        }
+    }
+
+    fn read(&mut self, key: &[u8], record: &Record) -> Result<Option<Vec<u8>>, BackendError> {
+        let bytes = match self.changes.get(key) {
+            Some(Change::Removed) => return Ok(None),
+            Some(Change::Written(new, _)) => self.folder.read_new(new).map(Some),
+            None => {
+                let content = self.folder.read(&name::of(key));
+                content.map(|content| content.map(|content| content.bytes))
+            }
+        };
+        let bytes = bytes.map_err(|error| self.failed("read a file", &error))?;
+        let bytes = bytes.filter(|bytes| crc32fast::hash(bytes) == record.mark);
+        let stored = bytes
+            .as_deref()
+            .and_then(|bytes| format::decode(bytes, self.ttl));
+        Ok(stored.map(|stored| stored.value.into_owned()))
+    }
+
+    fn write(&mut self, key: &[u8], draft: Draft<'_>) -> Result<Record, BackendError> {
+        let seq = self.number(true)?;
+        let record = Record {
+            deadline: draft.deadline,
+            seq,
+            kind: draft.kind,
+            birth: draft.birth.unwrap_or(seq.0),
+            mark: 0,
+        };
+        self.put(key, draft.value, record)
+    }
+
+    fn redate(
+        &mut self,
+        key: &[u8],
+        record: &Record,
+        deadline: Option<Millis>,
+    ) -> Result<Option<Record>, BackendError> {
+        let Some(value) = self.read(key, record)? else {
+            return Ok(None);
+        };
+        let record = Record {
+            deadline,
+            ..*record
+        };
+        self.put(key, &value, record).map(Some)
+    }
+
+    fn remove(&mut self, key: &[u8]) -> Result<Seq, BackendError> {
+        let seq = self.number(true)?;
+        self.change(key, Change::Removed);
+        Ok(seq)
+    }
+
+    fn clear(&mut self) -> Result<(), BackendError> {
+        let seq = self.number(true)?;
+        self.clearing = Some(seq.0);
+        for (key, change) in mem::take(&mut self.changes) {
+            if let Change::Written(new, _) = change {
+                self.folder.drop_new(&new);
+            }
+            self.changes.insert(key, Change::Removed);
+        }
+        Ok(())
+    }
+
+    fn forget(&mut self, keys: Box<dyn Iterator<Item = Key> + Send>) {
+        self.forgotten.extend(keys);
+    }
+
+    fn commit(&mut self, _length: u64) -> Result<(), BackendError> {
+        if self.changes.is_empty() && self.clearing.is_none() {
+            return Ok(());
+        }
+        self.carry_out()
+            .map_err(|error| self.failed("change files", &error))?;
+        self.changes.clear();
+        self.clearing = None;
+        self.is_unsynced = self.syncing == Syncing::EverySecond;
+        Ok(())
+    }
+
+    fn abandon(&mut self, catalogue: &mut Catalogue) -> Result<(), BackendError> {
+        let changes = mem::take(&mut self.changes);
+        for change in changes.values() {
+            if let Change::Written(new, _) = change {
+                self.folder.drop_new(new);
+            }
+        }
+        if self.clearing.take().is_some() {
+            // Whether it was carried out is seen by what there is.
+            return self.read_anew(catalogue);
+        }
+        for key in changes.keys() {
+            // The file is as it was, or as it was to be.
+            if let Err(error) = self.reload(key, catalogue) {
+                catalogue.remove(key);
+                tracing::warn!(%error, "an entry is left out");
+            }
+        }
+        Ok(())
+    }
+
+    fn upkeep(&mut self, now: Millis, catalogue: &mut Catalogue) -> Result<Upkeep, BackendError> {
+        self.hear(catalogue)?;
+        if self.clearing.is_some() {
+            return Ok(Upkeep::Idle);
+        }
+        let is_reading = self.unread.is_some() && self.read_some(catalogue)?;
+        let is_forgetting = self.forget_some(catalogue)?;
+        let of_sync = self.sync(now)?;
+        Ok(if is_reading || is_forgetting {
+            Upkeep::More
+        } else {
+            of_sync
+        })
+    }
+}
+
+impl Drop for Entries {
+    fn drop(&mut self) {
+        for change in self.changes.values() {
+            if let Change::Written(new, _) = change {
+                self.folder.drop_new(new);
+            }
+        }
+        if self.is_unsynced {
+            if let Err(error) = self.folder.sync_all() {
+                tracing::warn!(%error, "what was written last may not be on the disk");
+            }
+        }
+    }
+}
