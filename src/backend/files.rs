@@ -14,8 +14,8 @@ mod watch;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fs::ReadDir;
-use std::{io, mem};
 use std::time::SystemTime;
+use std::{io, mem};
 
 use self::folder::{Folder, New};
 use self::format::Stored;
@@ -238,7 +238,10 @@ impl Entries {
         };
         let named = key.map_or(stored.key.as_deref(), Some);
         let Some(key) = named.filter(|key| name::of(key) == name).map(Key::from) else {
-            tracing::debug!(name, "a file with another name than its key has is left alone");
+            tracing::debug!(
+                name,
+                "a file with another name than its key has is left alone"
+            );
             return Ok(());
         };
         if name::is_hashed(name) {
@@ -504,7 +507,9 @@ impl Medium for Entries {
         };
         let bytes = bytes.map_err(|error| self.failed("read a file", &error))?;
         let bytes = bytes.filter(|bytes| crc32fast::hash(bytes) == record.mark);
-        let stored = bytes.as_deref().and_then(|bytes| format::decode(bytes, self.ttl));
+        let stored = bytes
+            .as_deref()
+            .and_then(|bytes| format::decode(bytes, self.ttl));
         Ok(stored.map(|stored| stored.value.into_owned()))
     }
 

@@ -72,9 +72,18 @@ mod tests {
                 r#"{"a":1,"cookie":{"originalMaxAge":5,"expires":"2023-11-14T22:13:20.123Z"}}"#,
                 Some(Some(1_700_000_000_123)),
             ),
-            (r#"{"cookie":{"expires":"1969-01-01T00:00:00.000Z"}}"#, Some(Some(0))),
-            (r#"{"cookie":{"expires":"-000001-01-01T00:00:00.000Z"}}"#, Some(Some(0))),
-            (r#"{"cookie":{"expires":"+010000-01-01T00:00:00.000Z"}}"#, Some(None)),
+            (
+                r#"{"cookie":{"expires":"1969-01-01T00:00:00.000Z"}}"#,
+                Some(Some(0)),
+            ),
+            (
+                r#"{"cookie":{"expires":"-000001-01-01T00:00:00.000Z"}}"#,
+                Some(Some(0)),
+            ),
+            (
+                r#"{"cookie":{"expires":"+010000-01-01T00:00:00.000Z"}}"#,
+                Some(None),
+            ),
             (r#"{"cookie":{"expires":null}}"#, Some(None)),
             (r#"{"cookie":{"expires":"soon"}}"#, Some(None)),
             (r#"{"cookie":7}"#, Some(None)),

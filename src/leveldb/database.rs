@@ -450,7 +450,11 @@ impl Database {
                 return Err(error);
             }
         }
-        let old = compaction.choice.upper.iter().chain(&compaction.choice.lower);
+        let old = compaction
+            .choice
+            .upper
+            .iter()
+            .chain(&compaction.choice.lower);
         for table in old {
             remove(&*self.disk, table.name());
         }

@@ -110,7 +110,10 @@ impl Levels {
     /// What is to be merged next, if there is anything; `much` is what level 1 may have, in bytes.
     pub(super) fn choose(&mut self, much: u64) -> Option<Choice> {
         let level = (0..LEVELS - 1)
-            .max_by(|one, other| self.urgency(*one, much).total_cmp(&self.urgency(*other, much)))
+            .max_by(|one, other| {
+                self.urgency(*one, much)
+                    .total_cmp(&self.urgency(*other, much))
+            })
             .filter(|level| self.urgency(*level, much) >= 1.0)?;
         let tables = &self.levels[level];
         let upper = if level == 0 {
@@ -150,13 +153,11 @@ impl Levels {
 
     /// What has to hold of the tables of a level.
     pub(super) fn is_in_order(&self) -> bool {
-        let is_before = |one: &Listed, other: &Listed| match (
-            split(&one.largest),
-            split(&other.smallest),
-        ) {
-            (Some(one), Some(other)) => order(one, other).is_lt(),
-            _ => false,
-        };
+        let is_before =
+            |one: &Listed, other: &Listed| match (split(&one.largest), split(&other.smallest)) {
+                (Some(one), Some(other)) => order(one, other).is_lt(),
+                _ => false,
+            };
         let is_range = |listed: &Listed| match (split(&listed.smallest), split(&listed.largest)) {
             (Some(first), Some(last)) => order(first, last).is_le(),
             _ => false,
@@ -193,4 +194,3 @@ impl Choice {
         removed
     }
 }
-

@@ -53,13 +53,18 @@ pub(super) fn encode(at: u64, mut record: &[u8]) -> Vec<u8> {
 
 /// What is at a place of a log.
 enum Fragment<'a> {
-    Some { kind: u8, data: &'a [u8] },
+    Some {
+        kind: u8,
+        data: &'a [u8],
+    },
     /// Nothing more in this block.
     BlockEnd,
     /// The file ends here, or in the middle of the fragment.
     FileEnd,
     /// Not what a log has; how many bytes it would take if its length is right.
-    Wrong { length: usize },
+    Wrong {
+        length: usize,
+    },
 }
 
 fn fragment(bytes: &[u8], at: usize) -> Fragment<'_> {

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::coding::{MAX_SEQUENCE, Reader};
+use super::database::{Memory, Slot};
 use super::disk::Disk;
 use super::levels::Levels;
 use super::manifest::{BYTEWISE, CURRENT, Edit};
-use super::table::{Table, Walk};
-use super::database::{Memory, Slot};
 use super::merge::Merge;
+use super::table::{Table, Walk};
 use super::{LevelError, Result, log};
 
 /// What a file in the folder is, by its name.
@@ -52,13 +52,8 @@ pub(super) struct Found {
 ///
 /// # Errors
 /// Where a byte of it is not as it was written. Nothing has been changed then.
-pub(super) fn read(
-    disk: &dyn Disk,
-    each: &mut dyn FnMut(&[u8], u64, &[u8]),
-) -> Result<Found> {
-    let names = disk
-        .list()
-        .map_err(LevelError::io("list", "the folder"))?;
+pub(super) fn read(disk: &dyn Disk, each: &mut dyn FnMut(&[u8], u64, &[u8])) -> Result<Found> {
+    let names = disk.list().map_err(LevelError::io("list", "the folder"))?;
     let files: Vec<(Kind, u64)> = names.iter().filter_map(|name| parse(name)).collect();
     let highest = files.iter().map(|(_, number)| *number).max();
     let mut found = Found {
@@ -87,7 +82,9 @@ pub(super) fn read(
     }
     let oldest = edit.log.unwrap_or(0);
     let is_live = |number| number >= oldest || Some(number) == edit.previous_log;
-    let logs = files.iter().filter(|(kind, number)| *kind == Kind::Log && is_live(*number));
+    let logs = files
+        .iter()
+        .filter(|(kind, number)| *kind == Kind::Log && is_live(*number));
     let mut logs: Vec<u64> = logs.map(|(_, number)| *number).collect();
     logs.sort_unstable();
     for number in logs {
@@ -128,7 +125,10 @@ fn manifest(disk: &dyn Disk) -> Result<Edit> {
         return Err(LevelError::Order(order));
     }
     if all.log.is_none() || all.next_file.is_none() || all.last_sequence.is_none() {
-        return Err(LevelError::damaged(name, "it does not say where logs begin"));
+        return Err(LevelError::damaged(
+            name,
+            "it does not say where logs begin",
+        ));
     }
     let tables = tables.into_iter();
     all.added = tables.map(|((level, _), listed)| (level, listed)).collect();
@@ -173,11 +173,7 @@ pub(super) fn log_name(number: u64) -> String {
 }
 
 /// Gives the newest entries of all, in the order of their keys.
-fn entries(
-    disk: &dyn Disk,
-    found: &Found,
-    each: &mut dyn FnMut(&[u8], u64, &[u8]),
-) -> Result<()> {
+fn entries(disk: &dyn Disk, found: &Found, each: &mut dyn FnMut(&[u8], u64, &[u8])) -> Result<()> {
     let mut walks = Vec::new();
     for table in &found.levels.levels[0] {
         walks.push(Walk::new(vec![table.clone()]));

@@ -152,8 +152,9 @@ impl Table {
     /// The newest entry of a user's key.
     pub(super) fn get(&self, disk: &dyn Disk, key: &[u8]) -> Result<Option<Hit>> {
         let wanted = (key, Tag::NEWEST);
-        let is_before =
-            |(last, _): &(Vec<u8>, Place)| split(last).is_some_and(|last| order(last, wanted).is_lt());
+        let is_before = |(last, _): &(Vec<u8>, Place)| {
+            split(last).is_some_and(|last| order(last, wanted).is_lt())
+        };
         let first = self.index.partition_point(is_before);
         // The index may name a key that is behind the last one of a block.
         for (_, place) in &self.index[first..] {

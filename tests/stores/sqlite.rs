@@ -30,7 +30,7 @@ fn other(place: &Place) -> Connection {
 }
 
 /// Waits until writing is possible again.
-fn until_written(store: &Store) {
+pub(crate) fn until_written(store: &Store) {
     eventually("it can be written to again", || {
         store.set("again", "v").ok()
     });
@@ -43,12 +43,12 @@ fn assert_backend<T: std::fmt::Debug>(done: Result<T, Error>, hint: &str) {
     }
 }
 
-fn from_environment(name: &str, otherwise: u64) -> u64 {
+pub(crate) fn from_environment(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).map_or(otherwise, |text| text.parse().expect("a number"))
 }
 
 /// All clients work until the master is killed, after so much work.
-fn work_and_kill(master: &Running, sock: &Path, histories: &mut [History], works: u64) {
+pub(crate) fn work_and_kill(master: &Running, sock: &Path, histories: &mut [History], works: u64) {
     let done = AtomicU64::new(0);
     let stores: Vec<Store> = histories.iter().map(|_| client(sock)).collect();
     thread::scope(|scope| {
@@ -235,7 +235,7 @@ fn a_full_disk_refuses_writes_and_takes_them_again() {
 }
 
 /// Takes a file system away again, whatever becomes of the test.
-struct Unmount<'p>(&'p Path);
+pub(crate) struct Unmount<'p>(pub(crate) &'p Path);
 
 impl Drop for Unmount<'_> {
     fn drop(&mut self) {

@@ -164,7 +164,9 @@ pub(super) fn encode(stored: &Stored<'_>, ttl: f64) -> Vec<u8> {
     let ttl = members.as_ref().map_or(ttl, |members| members.ttl(ttl));
     let access = stored.deadline.map_or(LAST, |at| last_access(at, ttl));
     let mut put = |text: fmt::Arguments<'_>| {
-        bytes.write_fmt(text).expect("a vector takes what is written");
+        bytes
+            .write_fmt(text)
+            .expect("a vector takes what is written");
     };
     let seq = stored.seq.unwrap_or_default();
     let birth = stored.birth.unwrap_or(seq.0);
@@ -201,7 +203,9 @@ pub(super) fn decode(bytes: &[u8], ttl: f64) -> Option<Stored<'_>> {
 
 /// Where `wanted` begins for the last time.
 fn last(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
-    bytes.windows(wanted.len()).rposition(|window| window == wanted)
+    bytes
+        .windows(wanted.len())
+        .rposition(|window| window == wanted)
 }
 
 fn decode_ours(bytes: &[u8]) -> Option<Stored<'_>> {
@@ -331,9 +335,22 @@ mod tests {
     #[test]
     fn every_value_is_read_as_it_was_written() {
         for value in [
-            &b""[..], b"{}", b"{ }", b"{} ", b"{", b"{\"a\":1}", b"{\"a\":1 }", b"[1]", b"null",
-            b"\xff\0", b"{\"__lastAccess\":1,\"__memstore\":{\"sum\":1}}", b"\"}}\"",
-            b"{\"a\":\"\xff\"}", b"{\"a\":,}", b"{\"sum\":12}}", b"a \"quoted\" text",
+            &b""[..],
+            b"{}",
+            b"{ }",
+            b"{} ",
+            b"{",
+            b"{\"a\":1}",
+            b"{\"a\":1 }",
+            b"[1]",
+            b"null",
+            b"\xff\0",
+            b"{\"__lastAccess\":1,\"__memstore\":{\"sum\":1}}",
+            b"\"}}\"",
+            b"{\"a\":\"\xff\"}",
+            b"{\"a\":,}",
+            b"{\"sum\":12}}",
+            b"a \"quoted\" text",
         ] {
             for deadline in [None, Some(Millis::ZERO), Some(Millis::MAX)] {
                 for (kind, key) in [(Kind::Bytes, None), (Kind::Hash, Some(vec![0, 0xff]))] {
@@ -355,7 +372,10 @@ mod tests {
     fn what_the_other_side_has_written_is_told_by_its_sum() {
         let file = br#"{"__lastAccess":1000,"cookie":{"originalMaxAge":50.5}, "a":[1, 2] }"#;
         let theirs = decode(file, TTL).unwrap();
-        assert_eq!(&*theirs.value, br#"{"cookie":{"originalMaxAge":50.5},"a":[1, 2]}"#);
+        assert_eq!(
+            &*theirs.value,
+            br#"{"cookie":{"originalMaxAge":50.5},"a":[1, 2]}"#
+        );
         assert_eq!(theirs.deadline, Some(Millis::from_unix(1_051)));
         assert_eq!((theirs.seq, theirs.birth), (None, None));
 
@@ -373,9 +393,18 @@ mod tests {
     fn deadlines_are_those_of_session_file_store() {
         for (file, deadline) in [
             (r#"{"__lastAccess":1000}"#, Some(3_601_001)),
-            (r#"{"__lastAccess":1000,"cookie":{"originalMaxAge":null}}"#, Some(3_601_001)),
-            (r#"{"__lastAccess":1000,"cookie":{"originalMaxAge":0}}"#, Some(3_601_001)),
-            (r#"{"__lastAccess":1000,"cookie":{"originalMaxAge":-5000}}"#, Some(1)),
+            (
+                r#"{"__lastAccess":1000,"cookie":{"originalMaxAge":null}}"#,
+                Some(3_601_001),
+            ),
+            (
+                r#"{"__lastAccess":1000,"cookie":{"originalMaxAge":0}}"#,
+                Some(3_601_001),
+            ),
+            (
+                r#"{"__lastAccess":1000,"cookie":{"originalMaxAge":-5000}}"#,
+                Some(1),
+            ),
             (r#"{"__lastAccess":8640000000000000}"#, None),
             (r#"{"__lastAccess":"soon"}"#, None),
             ("{}", None),

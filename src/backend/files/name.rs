@@ -92,7 +92,11 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 
 /// The bytes of such a text.
 pub(super) fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let digit = |byte: u8| {
+        char::from(byte)
+            .to_digit(16)
+            .and_then(|digit| u8::try_from(digit).ok())
+    };
     if text.len() % 2 != 0 {
         return None;
     }
@@ -139,8 +143,17 @@ mod tests {
     #[test]
     fn a_file_of_another_name_is_no_entry() {
         for name in [
-            "a", "a.json.123", ".json", ".a.json", "50%.json", "%41.json", "%2f.json", "a/b.json",
-            "%zz.json", "%+1.json", "%C3%BC.json",
+            "a",
+            "a.json.123",
+            ".json",
+            ".a.json",
+            "50%.json",
+            "%41.json",
+            "%2f.json",
+            "a/b.json",
+            "%zz.json",
+            "%+1.json",
+            "%C3%BC.json",
         ] {
             assert_eq!(read(name), None, "{name}");
         }

@@ -100,7 +100,10 @@ fn what_others_do_is_seen_at_once() {
     let entry = store.get(NOW, b"sid").unwrap().unwrap();
     let (first, deadline) = (entry.seq, entry.deadline);
     assert_eq!(&*entry.value, br#"{"n":2}"#);
-    assert_eq!(deadline, Some(NOW.after(Duration::from_secs(3_600)).after_ms(1)));
+    assert_eq!(
+        deadline,
+        Some(NOW.after(Duration::from_secs(3_600)).after_ms(1))
+    );
 
     // Written again: another version, which the old one does not meet.
     place.write("sid.json", r#"{"n":3,"__lastAccess":1700000000000}"#);
@@ -191,7 +194,10 @@ fn what_was_cleared_stays_cleared_when_it_is_interrupted() {
     place.write("theirs.json", "{}");
     store.commit().unwrap();
     // A file system may have only so many times in a second.
-    let written = fs::metadata(place.at("theirs.json")).unwrap().modified().unwrap();
+    let written = fs::metadata(place.at("theirs.json"))
+        .unwrap()
+        .modified()
+        .unwrap();
     while SystemTime::now().duration_since(written).unwrap() < Duration::from_millis(20) {
         std::thread::yield_now();
     }
@@ -257,7 +263,10 @@ fn a_folder_is_for_one_master_at_a_time() {
     let place = Place::new();
     let store = place.open();
     let error = FilesBackend::open(&config::Files::new(place.folder())).unwrap_err();
-    assert!(error.to_string().contains("another master has it"), "{error}");
+    assert!(
+        error.to_string().contains("another master has it"),
+        "{error}"
+    );
     drop(store);
     place.open();
 }

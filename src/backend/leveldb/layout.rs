@@ -157,7 +157,6 @@ pub(super) fn cleared_before(value: &[u8]) -> Option<u64> {
     Some(u64::from_le_bytes(value.try_into().ok()?))
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -165,7 +164,15 @@ mod tests {
     #[test]
     fn every_key_has_places_of_its_own() {
         let keys: [&[u8]; 9] = [
-            b"", b"sid", b"__length__", b"\0", b"\0k", b"\0m", b"\0c", b"\0ksid", b"_session/a",
+            b"",
+            b"sid",
+            b"__length__",
+            b"\0",
+            b"\0k",
+            b"\0m",
+            b"\0c",
+            b"\0ksid",
+            b"_session/a",
         ];
         for namespace in [None, Some("_session")] {
             let layout = Layout::new(namespace);

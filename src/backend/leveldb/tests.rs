@@ -67,7 +67,10 @@ fn dump(config: &LevelDb) -> Vec<(String, Vec<u8>)> {
 }
 
 fn set(store: &mut LevelDbBackend, key: &[u8], deadline: Deadline) -> Seq {
-    match store.set(NOW, key, key, deadline, Condition::Always).unwrap() {
+    match store
+        .set(NOW, key, key, deadline, Condition::Always)
+        .unwrap()
+    {
         SetOutcome::Stored(seq) => seq,
         SetOutcome::Conflict(_) => unreachable!("an unconditional write"),
     }
@@ -83,7 +86,14 @@ fn what_somebody_else_has_written_has_a_new_version_and_the_deadline_of_its_cook
     store.commit().unwrap();
     drop(store);
     let session = br#"{"cookie":{"expires":"2023-11-14T22:13:21.000Z"}}"#;
-    write(&config, &[(b"sid", Some(session)), (b"new", Some(b"{}")), (b"gone", None)]);
+    write(
+        &config,
+        &[
+            (b"sid", Some(session)),
+            (b"new", Some(b"{}")),
+            (b"gone", None),
+        ],
+    );
     let mut store = LevelDbBackend::open(&config).unwrap();
     let entry = store.get(NOW, b"sid").unwrap().unwrap();
     assert_eq!(entry.deadline, Some(NOW.after_ms(1_000)));
@@ -97,14 +107,21 @@ fn what_somebody_else_has_written_has_a_new_version_and_the_deadline_of_its_cook
     store.commit().unwrap();
     drop(store);
     let keys: Vec<_> = dump(&config).into_iter().map(|(key, _)| key).collect();
-    assert_eq!(keys, ["\\x00msid", "__length__", "new", "sid"], "no note is left of what is gone");
+    assert_eq!(
+        keys,
+        ["\\x00msid", "__length__", "new", "sid"],
+        "no note is left of what is gone"
+    );
 }
 
 #[test]
 fn the_length_stands_where_node_looks_for_it() {
     let folder = tempfile::tempdir().unwrap();
     let config = config(&folder, Some("app"));
-    write(&config, &[(b"other/sid", Some(b"{}")), (b"apply", Some(b""))]);
+    write(
+        &config,
+        &[(b"other/sid", Some(b"{}")), (b"apply", Some(b""))],
+    );
     let mut store = LevelDbBackend::open(&config).unwrap();
     set(&mut store, b"a", Deadline::Never);
     set(&mut store, b"b", Deadline::At(NOW.after_ms(5)));
@@ -155,13 +172,21 @@ fn what_was_cleared_stays_cleared_when_it_is_interrupted() {
     let escaped = "\\x00\\x00\\x00\\x07";
     assert_eq!(
         keys,
-        [format!("\\x00k{escaped}"), format!("\\x00m\\x00k{escaped}"), "__length__".to_owned()]
+        [
+            format!("\\x00k{escaped}"),
+            format!("\\x00m\\x00k{escaped}"),
+            "__length__".to_owned()
+        ]
     );
 }
 
 fn files(folder: &PathBuf) -> Vec<(PathBuf, Vec<u8>)> {
-    let files = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
-    let mut files: Vec<_> = files.map(|path| (path.clone(), fs::read(path).unwrap())).collect();
+    let files = fs::read_dir(folder)
+        .unwrap()
+        .map(|file| file.unwrap().path());
+    let mut files: Vec<_> = files
+        .map(|path| (path.clone(), fs::read(path).unwrap()))
+        .collect();
     files.sort();
     files
 }
@@ -174,7 +199,11 @@ fn what_is_damaged_is_refused_and_not_touched() {
     for round in 0..2_u32 {
         let mut store = LevelDbBackend::open(&config).unwrap();
         for number in 0..300_u32 {
-            set(&mut store, &(round * 1_000 + number).to_le_bytes(), Deadline::Never);
+            set(
+                &mut store,
+                &(round * 1_000 + number).to_le_bytes(),
+                Deadline::Never,
+            );
         }
         store.commit().unwrap();
         set(&mut store, b"last", Deadline::Never);

@@ -86,7 +86,11 @@ mod tests {
 
     #[test]
     fn it_is_read_as_it_is_shown() {
-        for text in ["/var/lib/my-app/sessions", "s?sync=never", "s?sync=1s&ttl=1day"] {
+        for text in [
+            "/var/lib/my-app/sessions",
+            "s?sync=never",
+            "s?sync=1s&ttl=1day",
+        ] {
             assert_eq!(read(text).unwrap().to_string(), format!("files:{text}"));
         }
         assert_eq!(read("s?ttl=1h&sync=always"), Ok(Files::new("s")));

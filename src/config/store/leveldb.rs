@@ -78,7 +78,11 @@ mod tests {
 
     #[test]
     fn it_is_read_as_it_is_shown() {
-        for text in ["/var/lib/my-app/sessions", "s?ns=_session", "s?ns=a&sync=1s"] {
+        for text in [
+            "/var/lib/my-app/sessions",
+            "s?ns=_session",
+            "s?ns=a&sync=1s",
+        ] {
             assert_eq!(read(text).unwrap().to_string(), format!("leveldb:{text}"));
         }
         assert_eq!(read("s?sync=always"), Ok(LevelDb::new("s")));
