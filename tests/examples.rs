@@ -62,7 +62,7 @@ fn own_backend_is_under_a_store_and_says_what_it_lacks() {
     let lines: Vec<_> = ended.text().lines().collect();
     let expected = [
         "sess:1 = hello",
-        "1 entry, {\"length\", \"clear\", \"compare-and-set\"}",
+        "1 entry, {\"length\", \"clear\", \"compare-and-set\", \"tombstones\"}",
         "all is not supported by the store's backend",
     ];
     assert_eq!(lines, expected);

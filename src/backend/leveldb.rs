@@ -60,20 +60,18 @@ impl LevelDbBackend {
     /// Opens a database; makes it if it is not there. It is read to its end.
     ///
     /// # Errors
-    /// [`Error::Backend`] where another process has it, it is damaged, or the disk fails. What is
-    /// damaged is not touched.
+    /// [`Error::Config`] where it is damaged or none of LevelDB's: then nothing in it is changed.
+    /// [`Error::Backend`] where another process has it, or the disk fails.
     pub fn open(config: &LevelDb) -> Result<Self, Error> {
         let refused = |error: LevelError| {
             let folder = config.folder.display();
-            let damaged = matches!(error, LevelError::Damaged { .. } | LevelError::Order(_));
-            let hint = if damaged {
-                "; nothing in it was changed"
-            } else {
-                ""
-            };
-            Error::Backend(format!(
-                "the LevelDB database {folder} cannot be opened: {error}{hint}"
-            ))
+            let sentence = format!("the LevelDB database {folder} cannot be opened: {error}");
+            match error {
+                LevelError::Damaged { .. } | LevelError::Order(_) => {
+                    Error::Config(format!("{sentence}; nothing in it was changed"))
+                }
+                LevelError::Io { .. } | LevelError::InUse { .. } => Error::Backend(sentence),
+            }
         };
         let folder = Folder::open(&config.folder).map_err(refused)?;
         let layout = Layout::new(config.namespace.as_deref());

@@ -5,6 +5,7 @@
 
 use std::time::UNIX_EPOCH;
 
+#[cfg(any(test, feature = "leveldb"))]
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -22,6 +23,7 @@ pub(super) struct Cookie {
 
 impl Cookie {
     /// The cookie of a session; `None` where the value is none.
+    #[cfg(any(test, feature = "leveldb"))]
     pub(super) fn of(value: &[u8]) -> Option<Self> {
         #[derive(Deserialize)]
         struct Session {
@@ -60,6 +62,7 @@ fn time(text: &str) -> Option<Millis> {
 mod tests {
     use super::*;
 
+    #[allow(clippy::option_option, reason = "no session, or one without an end")]
     fn expires(session: &str) -> Option<Option<u64>> {
         let cookie = Cookie::of(session.as_bytes())?;
         Some(cookie.expires.map(Millis::as_unix))

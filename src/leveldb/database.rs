@@ -11,7 +11,7 @@ use super::levels::{Choice, Levels};
 use super::manifest::{BYTEWISE, Edit, Manifest};
 use super::recovery::{self, Kind, log_name};
 use super::table::{Listed, Table, file_name};
-use super::{LevelError, Result, log, remove};
+use super::{Each, LevelError, Result, log, remove};
 
 /// What an entry in memory takes besides its bytes, roughly.
 const SLOT: usize = 64;
@@ -52,10 +52,13 @@ impl Default for Sizes {
 
 pub(super) type Memory = BTreeMap<Box<[u8]>, Slot>;
 
+/// A key, and its new value; `None`: it is removed.
+type Change = (Box<[u8]>, Option<Box<[u8]>>);
+
 /// Writes that are done together or not at all.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
-    writes: Vec<(Box<[u8]>, Option<Box<[u8]>>)>,
+    writes: Vec<Change>,
 }
 
 impl Batch {
@@ -185,16 +188,13 @@ impl Database {
     ///
     /// # Errors
     /// Where something is damaged nothing is changed.
-    pub(crate) fn open(
-        disk: Box<dyn Disk>,
-        each: &mut dyn FnMut(&[u8], u64, &[u8]),
-    ) -> Result<Self> {
+    pub(crate) fn open(disk: Box<dyn Disk>, each: &mut Each<'_>) -> Result<Self> {
         Self::open_with(disk, each, Sizes::default())
     }
 
     pub(super) fn open_with(
         disk: Box<dyn Disk>,
-        each: &mut dyn FnMut(&[u8], u64, &[u8]),
+        each: &mut Each<'_>,
         sizes: Sizes,
     ) -> Result<Self> {
         let found = recovery::read(&*disk, each)?;

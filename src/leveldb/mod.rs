@@ -43,6 +43,9 @@ pub(crate) use disk::Folder;
 
 use std::io;
 
+/// Receives entries: key, number of the write, value.
+type Each<'e> = dyn FnMut(&[u8], u64, &[u8]) + 'e;
+
 /// Why a database did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LevelError {

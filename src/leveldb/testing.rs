@@ -45,21 +45,8 @@ impl FakeDisk {
         state.only_syncs = only_syncs;
     }
 
-    /// How many changes there were.
-    pub(super) fn changes(&self) -> u64 {
-        self.state().changes
-    }
-
     pub(super) fn names(&self) -> Vec<String> {
         self.state().names.keys().cloned().collect()
-    }
-
-    pub(super) fn bytes(&self, name: &str) -> Vec<u8> {
-        self.state().names[name].lock().unwrap().bytes.clone()
-    }
-
-    pub(super) fn overwrite(&self, name: &str, bytes: Vec<u8>) {
-        self.state().names[name].lock().unwrap().bytes = bytes;
     }
 
     /// The disk as it is found after its user was killed.

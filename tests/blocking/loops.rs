@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::thread;
 
 use memstore_cluster::config::Limits;
-use memstore_cluster::protocol::{ErrorCode, Reply, codec, frame};
+use memstore_cluster::protocol::{ErrorCode, Reply};
 use memstore_cluster::{Options, Role, Secret};
 
 use super::gate::Gate;

@@ -9,7 +9,7 @@ use crate::node::{NodeStore, has_packages};
 use crate::{Place, common};
 
 /// A session as express-session has it, that expires so many milliseconds from now.
-fn session(ttl: u64, what: &Value) -> Value {
+pub(crate) fn session(ttl: u64, what: &Value) -> Value {
     json!({
         "cookie": {
             "originalMaxAge": ttl,
@@ -28,13 +28,13 @@ fn iso(ttl: u64) -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-fn json_of(store: &Store, sid: &str) -> Option<Value> {
+pub(crate) fn json_of(store: &Store, sid: &str) -> Option<Value> {
     let entry = store.get(sid).unwrap()?;
     Some(serde_json::from_slice(&entry.value).unwrap())
 }
 
 /// As a session that is read back from a database; the module keeps what it was given.
-fn set(store: &Store, sid: &str, session: &Value, ttl: u64) {
+pub(crate) fn set(store: &Store, sid: &str, session: &Value, ttl: u64) {
     let options = SetOptions::new().ttl(Duration::from_millis(ttl));
     store.set_with(sid, session.to_string(), options).unwrap();
 }

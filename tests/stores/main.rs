@@ -1,17 +1,20 @@
 //! Stores on disks, with the real program and the real modules of Node whose formats they share.
 //!
-//! `node` starts those modules; `knex` is what connect-session-knex and SQLite make of each
-//! other's entries, `sqlite` what databases go through.
+//! `node` starts those modules; `knex`, `level` and `session_files` are what they and the backends
+//! make of each other's entries; `sqlite` and `disks` what stores on disks go through.
 
 #![cfg(all(feature = "cli", target_os = "linux"))]
 #![allow(clippy::unwrap_used, reason = "helpers may panic as the tests do")]
 
 #[path = "../common/mod.rs"]
 mod common;
+mod disks;
 #[path = "../lasting/history.rs"]
 mod history;
 mod knex;
+mod level;
 mod node;
+mod session_files;
 mod sqlite;
 
 use std::path::{Path, PathBuf};

@@ -70,6 +70,10 @@ impl NodeStore {
         self.answer()
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn get(&mut self, sid: &str) -> Value {
         self.call("get", &[json!(sid)]).unwrap()
     }

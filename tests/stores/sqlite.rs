@@ -29,7 +29,7 @@ fn other(place: &Place) -> Connection {
 }
 
 /// Waits until writing is possible again.
-fn until_written(store: &Store) {
+pub(crate) fn until_written(store: &Store) {
     eventually("it can be written to again", || {
         store.set("again", "v").ok()
     });
@@ -243,7 +243,7 @@ fn a_full_disk_refuses_writes_and_takes_them_again() {
 }
 
 /// Takes a file system away again, whatever becomes of the test.
-struct Unmount<'p>(&'p Path);
+pub(crate) struct Unmount<'p>(pub(crate) &'p Path);
 
 impl Drop for Unmount<'_> {
     fn drop(&mut self) {

@@ -56,12 +56,18 @@ impl Folder {
         for folder in ["new", "damaged"] {
             make(&ours.join(folder))?;
         }
-        let lock = OpenOptions::new()
+        // A file that is open for writing would keep a disk from being made read-only.
+        let lock = ours.join("lock");
+        match OpenOptions::new()
             .write(true)
-            .create(true)
-            .truncate(false)
+            .create_new(true)
             .mode(0o600)
-            .open(ours.join("lock"))?;
+            .open(&lock)
+        {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        let lock = File::open(lock)?;
         let lock = match Flock::lock(lock, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => lock,
             Err((_, Errno::EWOULDBLOCK)) => return Ok(None),

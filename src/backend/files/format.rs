@@ -208,6 +208,13 @@ fn last(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
         .rposition(|window| window == wanted)
 }
 
+/// What stands behind the session.
+#[derive(Deserialize)]
+struct Tail {
+    #[serde(rename = "__memstore")]
+    ours: Ours,
+}
+
 fn decode_ours(bytes: &[u8]) -> Option<Stored<'_>> {
     let sum_at = last(bytes, SUM)?;
     let sum = bytes[sum_at + SUM.len()..].strip_suffix(b"}}")?;
@@ -218,11 +225,6 @@ fn decode_ours(bytes: &[u8]) -> Option<Stored<'_>> {
     let begin = last(&bytes[..sum_at], BEGIN)?;
     let (before, ours) = bytes.split_at(begin);
     let ours = [b"{", ours].concat();
-    #[derive(Deserialize)]
-    struct Tail {
-        #[serde(rename = "__memstore")]
-        ours: Ours,
-    }
     let Tail { ours } = serde_json::from_slice(&ours).ok()?;
     let value = ours.value().unwrap_or_else(|| {
         let before = before.strip_suffix(b",").unwrap_or(before);
@@ -355,8 +357,8 @@ mod tests {
             for deadline in [None, Some(Millis::ZERO), Some(Millis::MAX)] {
                 for (kind, key) in [(Kind::Bytes, None), (Kind::Hash, Some(vec![0, 0xff]))] {
                     let stored = Stored {
-                        deadline,
                         kind,
+                        deadline,
                         key,
                         ..ours(value)
                     };

@@ -73,7 +73,7 @@ impl Scan {
     pub(super) fn take(&mut self, key: &[u8], sequence: u64, value: &[u8]) {
         match self.layout.read(key) {
             None => {
-                tracing::debug!(key = %key.escape_ascii(), "a key of somebody else is left alone")
+                tracing::debug!(key = %key.escape_ascii(), "a key of somebody else is left alone");
             }
             Some(Place::Cleared) => self.cleared = cleared_before(value),
             Some(Place::Length) => {

@@ -46,6 +46,7 @@
 //!   unless it says that it creates it (`NX`). `SET`, `SETEX`, `PSETEX`, `MSET` and `HMSET` answer
 //!   nil then, as a `SET` whose condition does not hold, `COPY` 0, and what answers a number or the
 //!   new value (`INCR`, `APPEND`, `HSET`, …), and `RENAME`, the error `TOMBSTONE`.
+//! - A deadline is in the year 10889 at the latest.
 //! - `DBSIZE` counts live keys only. Redis counts what has expired until it is removed.
 //! - `KEYS` walks all keys in one go and holds the loop meanwhile, as in Redis; use `SCAN`. Its reply
 //!   and that of `MGET` are bounded ([`Limits::hard_cap`](crate::config::Limits::hard_cap)): beyond

@@ -15,6 +15,41 @@ const makers = {
     // It cleans up when it is told to; it looks at the database once at its start.
     return new ConnectSessionKnexStore({ knex, cleanupInterval: 0 });
   },
+  async files(path) {
+    const FileStore = require('session-file-store')(require('express-session'));
+    // It reaps when it is told to.
+    const quiet = { retries: 0, reapInterval: -1, logFn() {} };
+    const store = new FileStore({ path, ...quiet });
+    const helpers = require('session-file-store/lib/session-file-helpers');
+    store.reap = (done) => helpers.reap(store.options, done);
+    return store;
+  },
+
+  async level(path) {
+    const LevelStore = require('level-session-store')(require('express-session'));
+    const store = new LevelStore(path);
+    await new Promise((done) => store.once('connect', done));
+    return store;
+  },
+
+  async 'level-ns'(path) {
+    const LevelStore = require('level-session-store')(require('express-session'));
+    return new LevelStore(await require('level')(path), { ns: 'app' });
+  },
+
+  /// Keys and values in hexadecimal.
+  async classic(path) {
+    const { ClassicLevel } = require('classic-level');
+    const hex = { keyEncoding: 'hex', valueEncoding: 'hex' };
+    const database = new ClassicLevel(path, hex);
+    await database.open();
+    const write = ([key, value]) => ({ type: value === null ? 'del' : 'put', key, value });
+    return {
+      batch: (writes, done) => void database.batch(writes.map(write)).then(() => done(), done),
+      dump: (done) => void database.iterator().all().then((all) => done(null, all), done),
+      compact: (done) => void database.compactRange('00', 'ff').then(() => done(), done),
+    };
+  },
 };
 
 /// What express-session does on the way to a store and back: dates become texts.
