@@ -12,6 +12,7 @@ mod redis;
 
 use std::fmt::Write as _;
 use std::ops::Range;
+use std::path::Path;
 
 use fastrand::Rng;
 use redis::GROUPS;
@@ -48,15 +49,26 @@ fn grammar() -> Vec<&'static str> {
 
 #[test]
 fn the_cases_by_hand_are_answered_as_redis_answers_them() {
-    let Some(servers) = Servers::start() else {
-        return;
-    };
+    if let Some(servers) = Servers::start() {
+        cases_by_hand(&servers);
+    }
+}
+
+#[test]
+fn whatever_holds_the_data_the_answers_are_the_same() {
+    let database = |folder: &Path| format!("sqlite:{}/sessions.db", folder.display());
+    if let Some(servers) = Servers::start_over(database) {
+        cases_by_hand(&servers);
+    }
+}
+
+fn cases_by_hand(servers: &Servers) {
     let mut failed = String::new();
     for group in GROUPS {
         for (name, text) in group.cases {
             let steps = Step::all(text);
             for protocol in PROTOCOLS {
-                if let Err(differ) = run(&servers, protocol, &steps) {
+                if let Err(differ) = run(servers, protocol, &steps) {
                     let group = group.name;
                     let tale = differ.tell(&steps);
                     let _ = writeln!(failed, "\n{group}: {name} ({protocol:?}):\n{tale}");

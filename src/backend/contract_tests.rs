@@ -135,7 +135,6 @@ fn time_may_begin_at_zero() {
 }
 
 #[test]
-#[cfg(not(miri))]
 fn a_file_of_memory_keeps_the_contract() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store");

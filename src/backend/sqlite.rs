@@ -128,6 +128,10 @@ impl Backend for SqliteBackend {
         self.first.capabilities().with(Capabilities::DATABASES)
     }
 
+    fn blocks(&self) -> bool {
+        true
+    }
+
     fn get(&mut self, now: Millis, key: &[u8]) -> Result<Option<EntryRef<'_>>, BackendError> {
         self.first.get(now, key)
     }

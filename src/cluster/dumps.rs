@@ -96,7 +96,7 @@ fn load(backend: &mut dyn Backend, clock: &dyn Clock, limits: &Limits, path: &Pa
             }
             let reason = format!("{name} could not be loaded: {error}, after {loaded} entries");
             return Err(match error {
-                BackendError::OutOfMemory { .. } => Error::Config(reason),
+                BackendError::OutOfMemory { .. } | BackendError::Full(_) => Error::Config(reason),
                 _ => Error::Backend(reason),
             });
         }
@@ -105,6 +105,8 @@ fn load(backend: &mut dyn Backend, clock: &dyn Clock, limits: &Limits, path: &Pa
             backend.upkeep(now);
         }
     }
+    let done = backend.commit();
+    done.map_err(|error| Error::Backend(format!("{name} could not be loaded: {error}")))?;
     tracing::info!(path = %name, loaded, expired, "loaded");
     Ok(())
 }

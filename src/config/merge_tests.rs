@@ -276,6 +276,24 @@ fn only_a_file_can_be_synced() {
 }
 
 #[test]
+#[cfg(feature = "sqlite")]
+fn what_is_about_memory_is_not_asked_of_a_database() {
+    let database = case().flag("store", &["sqlite:s.db"]);
+    assert!(database.clone().merge(Purpose::Serve).is_ok());
+    let problems = database
+        .flag("sync", &["always"])
+        .flag("max-memory", &["64MiB"])
+        .merge(Purpose::Serve)
+        .unwrap_err();
+    for hint in ["an option in their URL", "which this store is not"] {
+        assert!(
+            problems.iter().any(|problem| problem.contains(hint)),
+            "{problems:#?}"
+        );
+    }
+}
+
+#[test]
 fn evicting_needs_a_bound() {
     let evict = case().flag("max-memory-policy", &["evict"]);
     assert_eq!(

@@ -138,7 +138,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn read(bytes: Vec<u8>) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Malformed> {
+    type Entry = (Vec<u8>, Vec<u8>);
+
+    fn read(bytes: Vec<u8>) -> Result<Vec<Entry>, Malformed> {
         let mut reader = BlockReader::new(bytes)?;
         let mut entries = Vec::new();
         while reader.advance()? {

@@ -116,12 +116,11 @@ pub(super) fn records(
     let (mut at, mut begun) = (0, None::<Vec<u8>>);
     while at < bytes.len() {
         match fragment(bytes, at) {
-            Fragment::FileEnd => break,
             Fragment::BlockEnd => at = at - at % BLOCK + BLOCK,
             Fragment::Wrong { length } if goes_on_after(bytes, at, length) => {
                 return Err("a record has a wrong checksum");
             }
-            Fragment::Wrong { .. } => break,
+            Fragment::FileEnd | Fragment::Wrong { .. } => break,
             Fragment::Some { kind, data } => {
                 at += HEADER + data.len();
                 let mut before = begun.take();

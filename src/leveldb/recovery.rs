@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::coding::{MAX_SEQUENCE, Reader};
-use super::database::{Memory, Slot};
+use super::database::{Each, Memory, Slot};
 use super::disk::Disk;
 use super::levels::Levels;
 use super::manifest::{BYTEWISE, CURRENT, Edit};
@@ -52,7 +52,7 @@ pub(super) struct Found {
 ///
 /// # Errors
 /// Where a byte of it is not as it was written. Nothing has been changed then.
-pub(super) fn read(disk: &dyn Disk, each: &mut dyn FnMut(&[u8], u64, &[u8])) -> Result<Found> {
+pub(super) fn read(disk: &dyn Disk, each: &mut Each<'_>) -> Result<Found> {
     let names = disk.list().map_err(LevelError::io("list", "the folder"))?;
     let files: Vec<(Kind, u64)> = names.iter().filter_map(|name| parse(name)).collect();
     let highest = files.iter().map(|(_, number)| *number).max();
@@ -173,7 +173,7 @@ pub(super) fn log_name(number: u64) -> String {
 }
 
 /// Gives the newest entries of all, in the order of their keys.
-fn entries(disk: &dyn Disk, found: &Found, each: &mut dyn FnMut(&[u8], u64, &[u8])) -> Result<()> {
+fn entries(disk: &dyn Disk, found: &Found, each: &mut Each<'_>) -> Result<()> {
     let mut walks = Vec::new();
     for table in &found.levels.levels[0] {
         walks.push(Walk::new(vec![table.clone()]));

@@ -24,7 +24,6 @@ struct State {
     synced: BTreeMap<String, Node>,
     /// So many changes succeed from here on, and then none.
     left: Option<u64>,
-    changes: u64,
     /// Syncs fail where anything fails, but nothing else.
     only_syncs: bool,
 }
@@ -45,21 +44,8 @@ impl FakeDisk {
         state.only_syncs = only_syncs;
     }
 
-    /// How many changes there were.
-    pub(super) fn changes(&self) -> u64 {
-        self.state().changes
-    }
-
     pub(super) fn names(&self) -> Vec<String> {
         self.state().names.keys().cloned().collect()
-    }
-
-    pub(super) fn bytes(&self, name: &str) -> Vec<u8> {
-        self.state().names[name].lock().unwrap().bytes.clone()
-    }
-
-    pub(super) fn overwrite(&self, name: &str, bytes: Vec<u8>) {
-        self.state().names[name].lock().unwrap().bytes = bytes;
     }
 
     /// The disk as it is found after its user was killed.
@@ -105,7 +91,6 @@ impl FakeDisk {
         if state.only_syncs && !is_sync {
             return Ok(());
         }
-        state.changes += 1;
         match &mut state.left {
             Some(0) => Err(io::ErrorKind::StorageFull.into()),
             Some(left) => {

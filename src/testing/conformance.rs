@@ -4,7 +4,6 @@
 //! use memstore_cluster::backend::MemoryBackend;
 //! use memstore_cluster::testing::conformance::Suite;
 //!
-//! # #[cfg(not(miri))]
 //! Suite::new(MemoryBackend::new).check();
 //! ```
 //!
@@ -78,7 +77,6 @@ impl<'m> Suite<'m> {
     /// # let folder = std::env::temp_dir().join(format!("memstore-suite-{}", std::process::id()));
     /// # std::fs::create_dir_all(&folder)?;
     /// let path = folder.join("store");
-    /// # #[cfg(not(miri))]
     /// Suite::lasting(|begin| {
     ///     if begin == Begin::Empty {
     ///         let _ = std::fs::remove_file(&path);

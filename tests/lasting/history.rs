@@ -2,10 +2,15 @@
 //! have been done besides.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use memstore_cluster::{SetOptions, Store};
+use nix::sys::signal::Signal;
+
+use crate::common::{Running, eventually};
 
 /// How far deadlines may be off: they are told in milliseconds, by a process that takes its time.
 const SLACK: Duration = Duration::from_secs(2);
@@ -127,6 +132,35 @@ impl History {
         }
         entries
     }
+}
+
+/// All clients work, each through its own handle, until the master is killed, after so much work.
+pub(crate) fn work_and_kill(
+    master: &Running,
+    stores: Vec<Store>,
+    histories: &mut [History],
+    works: u64,
+) {
+    let done = AtomicU64::new(0);
+    thread::scope(|scope| {
+        for (history, store) in histories.iter_mut().zip(stores) {
+            let done = &done;
+            scope.spawn(move || {
+                while history.work(&store).is_ok() {
+                    done.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        eventually("enough is done", || {
+            (done.load(Ordering::Relaxed) >= works).then_some(())
+        });
+        master.signal(Signal::SIGKILL);
+    });
+}
+
+/// A number that a variable may set, to replay or to do more.
+pub(crate) fn from_environment(name: &str, otherwise: u64) -> u64 {
+    std::env::var(name).map_or(otherwise, |text| text.parse().expect("a number"))
 }
 
 impl Known {

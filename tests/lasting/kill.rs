@@ -3,24 +3,18 @@
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
 use std::time::Duration;
 
 use memstore_cluster::{Options, Store};
 use nix::sys::signal::Signal;
 
 use crate::common::{Running, connect, eventually};
-use crate::history::History;
+use crate::history::{History, from_environment, work_and_kill};
 use crate::{Place, common};
 
 const CLIENTS: usize = 4;
 /// Long for an answer, and short for who waits for one that never comes.
 const TIMEOUT: Duration = Duration::from_millis(700);
-
-fn from_environment(name: &str, otherwise: u64) -> u64 {
-    std::env::var(name).map_or(otherwise, |text| text.parse().expect("a number"))
-}
 
 /// A connection, once the master lets in.
 fn client(sock: &Path) -> Store {
@@ -31,26 +25,6 @@ fn client(sock: &Path) -> Store {
         ..Options::default()
     };
     eventually("the master answers", || options().create().ok())
-}
-
-/// All clients work until the master is killed, after so much work.
-fn work_and_kill(master: &Running, sock: &Path, histories: &mut [History], works: u64) {
-    let done = AtomicU64::new(0);
-    let stores: Vec<Store> = histories.iter().map(|_| client(sock)).collect();
-    thread::scope(|scope| {
-        for (history, store) in histories.iter_mut().zip(stores) {
-            let done = &done;
-            scope.spawn(move || {
-                while history.work(&store).is_ok() {
-                    done.fetch_add(1, Ordering::Relaxed);
-                }
-            });
-        }
-        eventually("enough is done", || {
-            (done.load(Ordering::Relaxed) >= works).then_some(())
-        });
-        master.signal(Signal::SIGKILL);
-    });
 }
 
 #[test]
@@ -74,7 +48,8 @@ fn what_was_acknowledged_survives_the_death_of_the_master() {
             .sum();
         assert_eq!(store.length().unwrap(), known, "in round {round}");
         assert_eq!(store.all().count() as u64, known, "in round {round}");
-        work_and_kill(&master, &place.sock(), &mut histories, rng.u64(1..1_500));
+        let stores = histories.iter().map(|_| client(&place.sock())).collect();
+        work_and_kill(&master, stores, &mut histories, rng.u64(1..1_500));
         assert_eq!(
             master.wait().signal(),
             Some(9),

@@ -29,6 +29,11 @@ pub struct Servers {
 impl Servers {
     /// Starts both; `None`, loudly, where there is no redis-server.
     pub fn start() -> Option<Self> {
+        Self::start_over(|_| "memory:".to_owned())
+    }
+
+    /// As `start`, over the store with a URL, which may be in the folder that is given.
+    pub fn start_over(store: impl FnOnce(&Path) -> String) -> Option<Self> {
         let found = Command::new("redis-server").arg("--version").output();
         if found.is_err() {
             skipped("redis-server is not installed");
@@ -44,7 +49,9 @@ impl Servers {
             .current_dir(folder.path());
         let redis = Server::start(&mut redis, sock);
         let sock = folder.path().join("ours");
-        let ours = Server::start(memstore(["serve", "--sock"]).arg(&sock), sock);
+        let mut serve = memstore(["serve", "--store"]);
+        serve.arg(store(folder.path())).arg("--sock").arg(&sock);
+        let ours = Server::start(&mut serve, sock);
         Some(Self {
             redis,
             ours,

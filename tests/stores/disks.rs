@@ -10,11 +10,12 @@ use nix::unistd::Uid;
 
 use crate::Place;
 use crate::common::{Running, clean, memstore, skipped};
-use crate::history::History;
-use crate::sqlite::{Unmount, from_environment, until_written, work_and_kill};
+use crate::history::{History, from_environment, work_and_kill};
+use crate::sqlite::{Unmount, until_written};
 
 const CLIENTS: usize = 4;
 
+#[expect(clippy::print_stdout, reason = "a failure says how to replay it")]
 fn what_was_acknowledged_survives(kind: &str) {
     let seed = from_environment("STORES_SEED", fastrand::u64(..));
     println!("replay with STORES_SEED={seed}");
@@ -32,7 +33,8 @@ fn what_was_acknowledged_survives(kind: &str) {
         let known: u64 = histories.iter_mut().map(check).sum();
         assert_eq!(store.length().unwrap(), known, "in round {round}");
         assert_eq!(store.all().count() as u64, known, "in round {round}");
-        work_and_kill(&master, &place.sock(), &mut histories, rng.u64(1..800));
+        let stores = histories.iter().map(|_| place.connect()).collect();
+        work_and_kill(&master, stores, &mut histories, rng.u64(1..800));
         assert_eq!(master.wait().signal(), Some(9), "in round {round}, {sync}");
     }
 }

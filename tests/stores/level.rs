@@ -142,7 +142,10 @@ fn a_database_in_use_is_refused_whoever_has_it() {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits
+        .map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)]))
+        .collect()
 }
 
 /// Of what stands in a database, entries with plain keys.
@@ -171,7 +174,7 @@ fn a_database_goes_back_and_forth() {
     if !has_packages() {
         return;
     }
-    let seed = crate::sqlite::from_environment("STORES_SEED", fastrand::u64(..));
+    let seed = crate::history::from_environment("STORES_SEED", fastrand::u64(..));
     println!("replay with STORES_SEED={seed}");
     let mut rng = Rng::with_seed(seed);
     let place = Place::new();

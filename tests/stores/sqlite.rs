@@ -5,17 +5,16 @@ use std::fs::{self, OpenOptions, Permissions};
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use memstore_cluster::{Error, Store};
+use memstore_cluster::{Batch, Error, SetOptions, Store};
 use nix::sys::signal::Signal;
 use nix::unistd::Uid;
 use rusqlite::Connection;
 
 use crate::common::{Running, binary, clean, eventually, skipped};
-use crate::history::History;
+use crate::history::{self, History, from_environment};
 use crate::{Place, client};
 
 const CLIENTS: usize = 4;
@@ -43,30 +42,6 @@ fn assert_backend<T: std::fmt::Debug>(done: Result<T, Error>, hint: &str) {
     }
 }
 
-pub(crate) fn from_environment(name: &str, otherwise: u64) -> u64 {
-    std::env::var(name).map_or(otherwise, |text| text.parse().expect("a number"))
-}
-
-/// All clients work until the master is killed, after so much work.
-pub(crate) fn work_and_kill(master: &Running, sock: &Path, histories: &mut [History], works: u64) {
-    let done = AtomicU64::new(0);
-    let stores: Vec<Store> = histories.iter().map(|_| client(sock)).collect();
-    thread::scope(|scope| {
-        for (history, store) in histories.iter_mut().zip(stores) {
-            let done = &done;
-            scope.spawn(move || {
-                while history.work(&store).is_ok() {
-                    done.fetch_add(1, Ordering::Relaxed);
-                }
-            });
-        }
-        eventually("enough is done", || {
-            (done.load(Ordering::Relaxed) >= works).then_some(())
-        });
-        master.signal(Signal::SIGKILL);
-    });
-}
-
 #[test]
 fn what_was_acknowledged_survives_the_death_of_the_master() {
     let seed = from_environment("STORES_SEED", fastrand::u64(..));
@@ -86,7 +61,8 @@ fn what_was_acknowledged_survives_the_death_of_the_master() {
             .sum();
         assert_eq!(store.length().unwrap(), known, "in round {round}");
         assert_eq!(store.all().count() as u64, known, "in round {round}");
-        work_and_kill(&master, &place.sock(), &mut histories, rng.u64(1..800));
+        let stores = histories.iter().map(|_| place.connect()).collect();
+        history::work_and_kill(&master, stores, &mut histories, rng.u64(1..800));
         assert_eq!(
             master.wait().signal(),
             Some(9),
@@ -119,6 +95,39 @@ fn versions_and_deadlines_go_on_where_they_were() {
     }
 }
 
+/// The transactions in a write-ahead log: frames that end one say how large the database is then.
+/// See <https://www.sqlite.org/fileformat2.html#walformat>.
+fn transactions(log: &[u8]) -> usize {
+    let number = |at: usize| u32::from_be_bytes(log[at..at + 4].try_into().unwrap());
+    let frame = 24 + number(8) as usize;
+    (32..log.len())
+        .step_by(frame)
+        .filter(|at| number(at + 4) > 0)
+        .count()
+}
+
+#[test]
+fn a_burst_of_writes_is_few_transactions() {
+    let place = Place::new();
+    let _master = place.serve(&url(&place, ""));
+    let store = place.connect();
+    store.set("first", "v").unwrap();
+    let log = || fs::read(place.at("sessions.db-wal")).unwrap();
+    let before = transactions(&log());
+    let keys: Vec<_> = (0..500_u16).map(u16::to_be_bytes).collect();
+    let mut batch = Batch::new();
+    for key in &keys {
+        batch.set(key, "value", SetOptions::new());
+    }
+    let done = store.run(&batch);
+    assert!(done.iter().all(Result::is_ok), "{done:?}");
+    let taken = transactions(&log()) - before;
+    assert!(
+        (1..50).contains(&taken),
+        "{taken} transactions for 500 writes"
+    );
+}
+
 #[test]
 fn a_database_that_is_locked_is_read_and_written_to_when_it_is_free() {
     let place = Place::new();
@@ -145,16 +154,15 @@ fn a_database_that_is_locked_is_read_and_written_to_when_it_is_free() {
 #[test]
 fn a_short_lock_is_waited_for() {
     let place = Place::new();
-    let _master = place.serve(&url(&place, "?lock-timeout=20s"));
+    let master = place.serve(&url(&place, "?lock-timeout=20s"));
     let store = place.connect().with_timeout(Duration::from_secs(20));
     let other = other(&place);
     other.execute_batch("begin immediate").unwrap();
     thread::scope(|scope| {
         let set = scope.spawn(|| store.set("foo", "bar"));
         // The lock is given up only when the master is known to wait for it.
-        let master = _master.pid();
         eventually("the master waits for the lock", || {
-            let children = fs::read_dir(format!("/proc/{master}/task")).ok()?;
+            let children = fs::read_dir(format!("/proc/{}/task", master.pid())).ok()?;
             let waits = children.flatten().any(|task| {
                 let call = fs::read_to_string(task.path().join("wchan"));
                 call.is_ok_and(|call| call.contains("nanosleep"))

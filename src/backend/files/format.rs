@@ -71,6 +71,13 @@ struct Ours {
     key: Option<String>,
 }
 
+/// The members of ours, as an object of their own.
+#[derive(Deserialize)]
+struct Tail {
+    #[serde(rename = "__memstore")]
+    ours: Ours,
+}
+
 impl Ours {
     /// The value that is not beside it.
     fn value(&self) -> Option<Vec<u8>> {
@@ -218,11 +225,6 @@ fn decode_ours(bytes: &[u8]) -> Option<Stored<'_>> {
     let begin = last(&bytes[..sum_at], BEGIN)?;
     let (before, ours) = bytes.split_at(begin);
     let ours = [b"{", ours].concat();
-    #[derive(Deserialize)]
-    struct Tail {
-        #[serde(rename = "__memstore")]
-        ours: Ours,
-    }
     let Tail { ours } = serde_json::from_slice(&ours).ok()?;
     let value = ours.value().unwrap_or_else(|| {
         let before = before.strip_suffix(b",").unwrap_or(before);
@@ -355,8 +357,8 @@ mod tests {
             for deadline in [None, Some(Millis::ZERO), Some(Millis::MAX)] {
                 for (kind, key) in [(Kind::Bytes, None), (Kind::Hash, Some(vec![0, 0xff]))] {
                     let stored = Stored {
-                        deadline,
                         kind,
+                        deadline,
                         key,
                         ..ours(value)
                     };

@@ -293,6 +293,7 @@ impl Database {
             }
             _ => {}
         }
+        self.mend_rights();
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&self.path, flags)?;
         let file = identity(&self.path)?;
@@ -306,6 +307,23 @@ impl Database {
             table.prepare(&connection, name)?;
         }
         Ok(Open { connection, file })
+    }
+
+    /// The log and its index have the rights that the database had when they were made: if it was
+    /// read-only then, and is not any more, they would keep it so.
+    fn mend_rights(&self) {
+        let Ok(database) = fs::metadata(&self.path) else {
+            return;
+        };
+        for ending in ["-wal", "-shm"] {
+            let mut path = self.path.clone().into_os_string();
+            path.push(ending);
+            let is_narrower = |file: fs::Metadata| database.mode() & !file.mode() & 0o222 != 0;
+            if fs::symlink_metadata(&path).is_ok_and(|file| file.is_file() && is_narrower(file)) {
+                // Not if it is another user's, who can do it as well.
+                let _ = fs::set_permissions(&path, database.permissions());
+            }
+        }
     }
 
     fn configure(&self, connection: &Connection) -> SqlResult<()> {

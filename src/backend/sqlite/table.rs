@@ -107,7 +107,8 @@ pub(super) struct Table {
     sweep: String,
     first: String,
     versions: String,
-    sweep_versions: String,
+    /// Up to a key, and up to the end.
+    sweep_versions: [String; 2],
 }
 
 impl Table {
@@ -161,10 +162,12 @@ impl Table {
             ),
             first: format!("select min(`expired`) from {table}"),
             versions: format!("select sid from {versions} where sid >= ?1 order by sid limit ?2"),
-            sweep_versions: format!(
-                "delete from {versions} where sid >= ?1 and (?2 is null or sid < ?2) \
-                 and not exists (select 1 from {table} s where s.`sid` = {versions}.sid)"
-            ),
+            sweep_versions: ["sid >= ?1 and sid < ?2", "sid >= ?1"].map(|range| {
+                format!(
+                    "delete from {versions} where {range} and not exists \
+                     (select 1 from {table} s where s.`sid` = {versions}.sid)"
+                )
+            }),
         }
     }
 
@@ -345,8 +348,16 @@ impl Table {
         let next = keys
             .pop()
             .filter(|_| keys.len() as u64 + 1 == most.unsigned_abs());
-        let mut statement = connection.prepare_cached(&self.sweep_versions)?;
-        statement.execute(params![Key(from), next.as_deref().map(Key)])?;
+        let [up_to, rest] = &self.sweep_versions;
+        match &next {
+            Some(next) => {
+                let mut statement = connection.prepare_cached(up_to)?;
+                statement.execute([Key(from), Key(next)])?;
+            }
+            None => {
+                connection.prepare_cached(rest)?.execute([Key(from)])?;
+            }
+        }
         Ok(next)
     }
 }
