@@ -5,8 +5,6 @@
 
 use std::time::UNIX_EPOCH;
 
-#[cfg(any(test, feature = "leveldb"))]
-use serde::Deserialize;
 use serde_json::Value;
 
 use crate::time::Millis;
@@ -23,9 +21,9 @@ pub(super) struct Cookie {
 
 impl Cookie {
     /// The cookie of a session; `None` where the value is none.
-    #[cfg(any(test, feature = "leveldb"))]
+    #[cfg(feature = "leveldb")]
     pub(super) fn of(value: &[u8]) -> Option<Self> {
-        #[derive(Deserialize)]
+        #[derive(serde::Deserialize)]
         struct Session {
             cookie: Value,
         }
@@ -58,14 +56,13 @@ fn time(text: &str) -> Option<Millis> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "leveldb"))]
 mod tests {
     use super::*;
 
-    #[allow(clippy::option_option, reason = "no session, or one without an end")]
-    fn expires(session: &str) -> Option<Option<u64>> {
-        let cookie = Cookie::of(session.as_bytes())?;
-        Some(cookie.expires.map(Millis::as_unix))
+    fn expires(session: &str) -> Result<Option<u64>, &'static str> {
+        let cookie = Cookie::of(session.as_bytes()).ok_or("no cookie")?;
+        Ok(cookie.expires.map(Millis::as_unix))
     }
 
     #[test]
@@ -73,27 +70,27 @@ mod tests {
         for (session, at) in [
             (
                 r#"{"a":1,"cookie":{"originalMaxAge":5,"expires":"2023-11-14T22:13:20.123Z"}}"#,
-                Some(Some(1_700_000_000_123)),
+                Ok(Some(1_700_000_000_123)),
             ),
             (
                 r#"{"cookie":{"expires":"1969-01-01T00:00:00.000Z"}}"#,
-                Some(Some(0)),
+                Ok(Some(0)),
             ),
             (
                 r#"{"cookie":{"expires":"-000001-01-01T00:00:00.000Z"}}"#,
-                Some(Some(0)),
+                Ok(Some(0)),
             ),
             (
                 r#"{"cookie":{"expires":"+010000-01-01T00:00:00.000Z"}}"#,
-                Some(None),
+                Ok(None),
             ),
-            (r#"{"cookie":{"expires":null}}"#, Some(None)),
-            (r#"{"cookie":{"expires":"soon"}}"#, Some(None)),
-            (r#"{"cookie":7}"#, Some(None)),
-            (r#"{"user":7}"#, None),
-            (r#"{"cookie":"#, None),
-            ("[]", None),
-            ("", None),
+            (r#"{"cookie":{"expires":null}}"#, Ok(None)),
+            (r#"{"cookie":{"expires":"soon"}}"#, Ok(None)),
+            (r#"{"cookie":7}"#, Ok(None)),
+            (r#"{"user":7}"#, Err("no cookie")),
+            (r#"{"cookie":"#, Err("no cookie")),
+            ("[]", Err("no cookie")),
+            ("", Err("no cookie")),
         ] {
             assert_eq!(expires(session), at, "{session}");
         }

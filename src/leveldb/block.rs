@@ -138,9 +138,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    type Pair = (Vec<u8>, Vec<u8>);
+    type Entry = (Vec<u8>, Vec<u8>);
 
-    fn read(bytes: Vec<u8>) -> Result<Vec<Pair>, Malformed> {
+    fn read(bytes: Vec<u8>) -> Result<Vec<Entry>, Malformed> {
         let mut reader = BlockReader::new(bytes)?;
         let mut entries = Vec::new();
         while reader.advance()? {

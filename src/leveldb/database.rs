@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::builder::TableWriter;
-use super::coding::{Tag, put_slice};
+use super::coding::Tag;
 use super::compaction::Compaction;
-use super::disk::{Disk, Out};
+use super::disk::Disk;
 use super::levels::{Choice, Levels};
 use super::manifest::{BYTEWISE, Edit, Manifest};
 use super::recovery::{self, Kind, log_name};
 use super::table::{Listed, Table, file_name};
-use super::{Each, LevelError, Result, log, remove};
+use super::writing::{Batch, Log};
+use super::{LevelError, Result, remove};
 
 /// What an entry in memory takes besides its bytes, roughly.
 const SLOT: usize = 64;
@@ -50,123 +51,10 @@ impl Default for Sizes {
     }
 }
 
+/// Is given keys, the numbers of the writes that made their values, and the values.
+pub(crate) type Each<'e> = dyn FnMut(&[u8], u64, &[u8]) + 'e;
+
 pub(super) type Memory = BTreeMap<Box<[u8]>, Slot>;
-
-/// A key, and its new value; `None`: it is removed.
-type Change = (Box<[u8]>, Option<Box<[u8]>>);
-
-/// Writes that are done together or not at all.
-#[derive(Debug, Default)]
-pub(crate) struct Batch {
-    writes: Vec<Change>,
-}
-
-impl Batch {
-    /// The place of the write in the batch.
-    pub(crate) fn put(&mut self, key: &[u8], value: &[u8]) -> usize {
-        self.writes.push((key.into(), Some(value.into())));
-        self.writes.len() - 1
-    }
-
-    /// The value that is written at a place.
-    pub(crate) fn value(&self, place: usize) -> Option<&[u8]> {
-        self.writes.get(place)?.1.as_deref()
-    }
-
-    pub(crate) fn remove(&mut self, key: &[u8]) {
-        self.writes.push((key.into(), None));
-    }
-
-    /// How many writes there are; each takes one sequence number.
-    pub(crate) fn len(&self) -> u64 {
-        self.writes.len() as u64
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.writes.is_empty()
-    }
-
-    pub(crate) fn clear(&mut self) {
-        self.writes.clear();
-    }
-
-    fn encode(&self, first: u64) -> Vec<u8> {
-        let mut bytes = first.to_le_bytes().to_vec();
-        let count = u32::try_from(self.writes.len()).expect("a turn has fewer writes");
-        bytes.extend_from_slice(&count.to_le_bytes());
-        for (key, value) in &self.writes {
-            bytes.push(u8::from(value.is_some()));
-            put_slice(&mut bytes, key);
-            if let Some(value) = value {
-                put_slice(&mut bytes, value);
-            }
-        }
-        bytes
-    }
-}
-
-/// The log that is being written.
-struct Log {
-    number: u64,
-    out: Box<dyn Out>,
-    length: u64,
-    is_synced: bool,
-    /// It is known what is in it on the disk, and it can be written to.
-    is_sound: bool,
-}
-
-impl Log {
-    fn create(disk: &dyn Disk, number: u64) -> Result<Self> {
-        let name = log_name(number);
-        let out = disk
-            .create(&name)
-            .map_err(LevelError::io("create", &name))?;
-        Ok(Self {
-            number,
-            out,
-            length: 0,
-            is_synced: true,
-            is_sound: true,
-        })
-    }
-
-    /// Takes back what was written behind its end.
-    fn cut(&mut self) -> bool {
-        self.out.truncate(self.length).is_ok()
-    }
-
-    fn append(&mut self, record: &[u8], is_synced: bool) -> Result<()> {
-        let name = log_name(self.number);
-        let bytes = log::encode(self.length, record);
-        if let Err(error) = self.out.write_at(self.length, &bytes) {
-            self.is_sound = self.cut();
-            return Err(LevelError::io("write", &name)(error));
-        }
-        if is_synced {
-            if let Err(error) = self.out.sync() {
-                // What the system has forgotten is still in memory; another file has to take it.
-                self.cut();
-                self.is_sound = false;
-                return Err(LevelError::io("sync", &name)(error));
-            }
-        }
-        self.length += bytes.len() as u64;
-        self.is_synced = is_synced;
-        Ok(())
-    }
-
-    fn sync(&mut self) -> Result<()> {
-        if self.is_synced {
-            return Ok(());
-        }
-        if let Err(error) = self.out.sync() {
-            self.is_sound = false;
-            return Err(LevelError::io("sync", &log_name(self.number))(error));
-        }
-        self.is_synced = true;
-        Ok(())
-    }
-}
 
 /// A database that is open.
 pub(crate) struct Database {
@@ -281,10 +169,10 @@ impl Database {
         self.make_room()?;
         let first = self.last_sequence + 1;
         self.log.append(&batch.encode(first), is_synced)?;
-        for ((key, value), sequence) in batch.writes.iter().zip(first..) {
-            let value = value.clone();
-            self.memory_bytes += key.len() + value.as_ref().map_or(0, |value| value.len()) + SLOT;
-            self.memory.insert(key.clone(), Slot { sequence, value });
+        for ((key, value), sequence) in batch.writes().zip(first..) {
+            let value = value.map(Box::from);
+            self.memory_bytes += key.len() + value.as_deref().map_or(0, <[u8]>::len) + SLOT;
+            self.memory.insert(key.into(), Slot { sequence, value });
         }
         self.last_sequence += batch.len();
         Ok(())

@@ -1,7 +1,7 @@
 //! LevelDB's files, as LevelDB itself reads and writes them: a database in a folder, for one thread
 //! of one process.
 //!
-//! [`Database`] puts it together: a write is appended to a log (`log`) and kept in memory; from time
+//! [`Database`] puts it together: a write is appended to a log (`writing`, `log`) and kept in memory; from time
 //! to time what is in memory becomes a table (`table`, `builder`, `block`), and tables are merged
 //! into fewer ones in steps (`merge`, `compaction`). Which tables there are stands in a manifest
 //! (`manifest`, `levels`). Every access to the folder goes through one seam, `disk`, so that tests
@@ -32,19 +32,18 @@ mod manifest;
 mod merge;
 mod recovery;
 mod table;
+mod writing;
 
 #[cfg(test)]
 mod crash_tests;
 #[cfg(test)]
 mod testing;
 
-pub(crate) use database::{Batch, Database};
+pub(crate) use database::Database;
 pub(crate) use disk::Folder;
+pub(crate) use writing::Batch;
 
 use std::io;
-
-/// Receives entries: key, number of the write, value.
-type Each<'e> = dyn FnMut(&[u8], u64, &[u8]) + 'e;
 
 /// Why a database did not do what was asked.
 #[derive(Debug, thiserror::Error)]

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::coding::{MAX_SEQUENCE, Reader};
-use super::database::{Memory, Slot};
+use super::database::{Each, Memory, Slot};
 use super::disk::Disk;
 use super::levels::Levels;
 use super::manifest::{BYTEWISE, CURRENT, Edit};
 use super::merge::Merge;
 use super::table::{Table, Walk};
-use super::{Each, LevelError, Result, log};
+use super::{LevelError, Result, log};
 
 /// What a file in the folder is, by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

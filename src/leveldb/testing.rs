@@ -24,7 +24,6 @@ struct State {
     synced: BTreeMap<String, Node>,
     /// So many changes succeed from here on, and then none.
     left: Option<u64>,
-    changes: u64,
     /// Syncs fail where anything fails, but nothing else.
     only_syncs: bool,
 }
@@ -92,7 +91,6 @@ impl FakeDisk {
         if state.only_syncs && !is_sync {
             return Ok(());
         }
-        state.changes += 1;
         match &mut state.left {
             Some(0) => Err(io::ErrorKind::StorageFull.into()),
             Some(left) => {

@@ -15,7 +15,7 @@ use crate::sqlite::{Unmount, until_written};
 
 const CLIENTS: usize = 4;
 
-#[allow(clippy::print_stdout, reason = "a test that fails shows it")]
+#[expect(clippy::print_stdout, reason = "a failure says how to replay it")]
 fn what_was_acknowledged_survives(kind: &str) {
     let seed = from_environment("STORES_SEED", fastrand::u64(..));
     println!("replay with STORES_SEED={seed}");

@@ -71,6 +71,13 @@ struct Ours {
     key: Option<String>,
 }
 
+/// The members of ours, as an object of their own.
+#[derive(Deserialize)]
+struct Tail {
+    #[serde(rename = "__memstore")]
+    ours: Ours,
+}
+
 impl Ours {
     /// The value that is not beside it.
     fn value(&self) -> Option<Vec<u8>> {
@@ -206,13 +213,6 @@ fn last(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
     bytes
         .windows(wanted.len())
         .rposition(|window| window == wanted)
-}
-
-/// What stands behind the session.
-#[derive(Deserialize)]
-struct Tail {
-    #[serde(rename = "__memstore")]
-    ours: Ours,
 }
 
 fn decode_ours(bytes: &[u8]) -> Option<Stored<'_>> {

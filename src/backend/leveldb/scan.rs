@@ -72,9 +72,8 @@ impl Scan {
     /// Takes what stands at a key, and the number of the write that made it.
     pub(super) fn take(&mut self, key: &[u8], sequence: u64, value: &[u8]) {
         match self.layout.read(key) {
-            None => {
-                tracing::debug!(key = %key.escape_ascii(), "a key of somebody else is left alone");
-            }
+            // That of somebody else is left alone.
+            None => {}
             Some(Place::Cleared) => self.cleared = cleared_before(value),
             Some(Place::Length) => {
                 let text = std::str::from_utf8(value).ok();
