@@ -124,7 +124,7 @@ impl Store {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Conflict`] if there is a live entry `new`.
+    /// [`Error::Conflict`](crate::Error::Conflict) if there is a live entry `new`.
     pub fn regenerate(
         &self,
         old: impl AsRef<[u8]>,
@@ -167,7 +167,8 @@ impl Store {
     /// whatever process and dialect: to how many subscriptions. It is kept for nobody else.
     ///
     /// # Errors
-    /// [`Error::KeyTooLong`] for a channel and [`Error::ValueTooLarge`] for a message that is longer
+    /// [`Error::KeyTooLong`](crate::Error::KeyTooLong) for a channel and
+    /// [`Error::ValueTooLarge`](crate::Error::ValueTooLarge) for a message that is longer
     /// than a key and a value may be.
     pub fn publish(&self, channel: impl AsRef<[u8]>, message: impl AsRef<[u8]>) -> Result<u64> {
         let request = Request::Publish {

@@ -38,7 +38,7 @@ use crate::error::Error;
 use crate::time::Millis;
 
 /// Writes under a condition. `KEYS`: the key. `ARGV`: `absent`, `present` or a version in
-/// hexadecimal digits; what [`Write::milliseconds`] gives; the value.
+/// hexadecimal digits; what [`writes::milliseconds`] gives; the value.
 const SET_IF: &str = "
 local found = redis.call('GET', KEYS[1])
 local version = found and string.sub(redis.sha1hex(found), 1, 16)
