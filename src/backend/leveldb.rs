@@ -4,6 +4,8 @@
 //! [`Backend`] contract in [`catalogued`](super::catalogued). Here is what joins them: writes are
 //! collected into one batch for each commit, and what was cleared is removed in steps.
 
+#[cfg(test)]
+mod fault_tests;
 mod layout;
 mod scan;
 #[cfg(test)]
@@ -20,7 +22,7 @@ use super::{
 use crate::config::{LevelDb, Syncing};
 use crate::contract::{Capabilities, Condition, Kind, Seq};
 use crate::error::Error;
-use crate::leveldb::{Batch, Database, Folder, LevelError};
+use crate::leveldb::{Batch, Database, Disk, Folder, LevelError};
 use crate::time::Millis;
 use layout::{Layout, Note};
 
@@ -74,12 +76,20 @@ impl LevelDbBackend {
             }
         };
         let folder = Folder::open(&config.folder).map_err(refused)?;
+        let mut backend = Self::over(Box::new(folder), config).map_err(refused)?;
+        // `set` of level-session-store fails until there is a length.
+        backend
+            .commit()
+            .map_err(|error| Error::Backend(error.to_string()))?;
+        Ok(backend)
+    }
+
+    fn over(disk: Box<dyn Disk>, config: &LevelDb) -> Result<Self, LevelError> {
         let layout = Layout::new(config.namespace.as_deref());
         let mut scan = scan::Scan::new(layout.clone());
-        let database = Database::open(Box::new(folder), &mut |key, sequence, value| {
+        let database = Database::open(disk, &mut |key, sequence, value| {
             scan.take(key, sequence, value);
-        })
-        .map_err(refused)?;
+        })?;
         let found = scan.finish();
         let entries = Entries {
             folder: config.folder.clone(),
@@ -89,19 +99,14 @@ impl LevelDbBackend {
             batch: Batch::default(),
             touched: HashMap::new(),
             length: found.length,
-            is_marked: found.is_marked,
-            is_unmarking: false,
+            cleared: found.cleared,
+            clearing: found.cleared,
             forgotten: found.forgotten.into(),
             forgetting: Vec::new(),
             is_unsynced: false,
             next_sync: None,
         };
-        let mut backend = Self(Catalogued::new(entries, found.catalogue));
-        // `set` of level-session-store fails until there is a length.
-        backend
-            .commit()
-            .map_err(|error| Error::Backend(error.to_string()))?;
-        Ok(backend)
+        Ok(Self(Catalogued::new(entries, found.catalogue)))
     }
 }
 
@@ -129,10 +134,10 @@ struct Entries {
     touched: HashMap<Box<[u8]>, Touched>,
     /// The length that stands in the database, if one does.
     length: Option<u64>,
-    /// There is a marker of what was cleared.
-    is_marked: bool,
-    /// The batch removes it.
-    is_unmarking: bool,
+    /// What stands in the marker: entries with lower versions are cleared.
+    cleared: Option<u64>,
+    /// What will stand there after the commit.
+    clearing: Option<u64>,
     /// Keys whose entries and notes are to be removed, unless they came to be again.
     forgotten: VecDeque<Key>,
     /// Those that the batch removes.
@@ -166,7 +171,10 @@ impl Entries {
 
     /// The record of an entry, by what stands in the database.
     fn recall(&self, key: &[u8]) -> Result<Option<Record>, LevelError> {
-        let Some((seq, value)) = self.database.get(&self.layout.entry(key))? else {
+        let found = self.database.get(&self.layout.entry(key))?;
+        // What was cleared may not be removed yet.
+        let found = found.filter(|(seq, _)| self.cleared.is_none_or(|before| *seq >= before));
+        let Some((seq, value)) = found else {
             return Ok(None);
         };
         let note = self.database.get(&self.layout.note(key))?;
@@ -185,9 +193,9 @@ impl Entries {
             }
             self.forgetting.push(key);
         }
-        if self.forgotten.is_empty() && std::mem::take(&mut self.is_marked) {
+        let is_clearing = self.clearing != self.cleared;
+        if self.forgotten.is_empty() && !is_clearing && self.clearing.take().is_some() {
             self.batch.remove(&self.layout.cleared());
-            self.is_unmarking = true;
         }
         !self.forgotten.is_empty()
     }
@@ -275,11 +283,11 @@ impl Medium for Entries {
         self.touched = touched;
         let seq = self.next();
         self.batch.put(&self.layout.cleared(), &seq.0.to_le_bytes());
+        self.clearing = Some(seq.0);
         Ok(())
     }
 
     fn forget(&mut self, keys: Box<dyn Iterator<Item = Key> + Send>) {
-        self.is_marked = true;
         self.forgotten.extend(keys);
     }
 
@@ -299,7 +307,7 @@ impl Medium for Entries {
         self.batch.clear();
         self.touched.clear();
         self.forgetting.clear();
-        self.is_unmarking = false;
+        self.cleared = self.clearing;
         self.is_unsynced = !is_synced;
         Ok(())
     }
@@ -307,7 +315,7 @@ impl Medium for Entries {
     fn abandon(&mut self, catalogue: &mut Catalogue) -> Result<(), BackendError> {
         self.batch.clear();
         self.forgotten.extend(self.forgetting.drain(..));
-        self.is_marked |= std::mem::take(&mut self.is_unmarking);
+        self.clearing = self.cleared;
         for (key, _) in std::mem::take(&mut self.touched) {
             match self.recall(&key).map_err(|error| self.failed(&error))? {
                 Some(record) => catalogue.put(&key, record),

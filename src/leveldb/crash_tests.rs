@@ -13,7 +13,7 @@ use super::testing::FakeDisk;
 use super::*;
 use crate::store::seeds;
 
-const SEEDS: Range<u64> = 0..150;
+const SEEDS: Range<u64> = 0..250;
 const STEPS: usize = 600;
 
 type Model = BTreeMap<Vec<u8>, (u64, Vec<u8>)>;
@@ -117,13 +117,13 @@ impl World {
                 let done = self.database.step();
                 self.tell(|| format!("step: {done:?}"));
             }
-            70..=89 => {
+            70..=83 => {
                 let key = format!("{:x}", self.rng.u32(..self.keys)).into_bytes();
                 let found = self.database.get(&key).unwrap();
                 let expected = self.model.get(&key);
                 assert_eq!(found.as_ref(), expected, "{key:?}");
             }
-            90..=93 => {
+            84..=93 => {
                 let changes = self.rng.bool().then(|| self.rng.u64(..12));
                 let only_syncs = self.rng.bool();
                 self.tell(|| format!("fails after {changes:?} changes, syncs: {only_syncs}"));

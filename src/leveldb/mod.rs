@@ -40,7 +40,9 @@ mod crash_tests;
 mod testing;
 
 pub(crate) use database::Database;
-pub(crate) use disk::Folder;
+pub(crate) use disk::{Disk, Folder};
+#[cfg(test)]
+pub(crate) use testing::FakeDisk;
 pub(crate) use writing::Batch;
 
 use std::io;
@@ -85,7 +87,7 @@ impl LevelError {
 type Result<T, E = LevelError> = std::result::Result<T, E>;
 
 /// Removes a file that nothing names; one that stays is removed when the database is next opened.
-fn remove(disk: &dyn disk::Disk, name: &str) {
+fn remove(disk: &dyn Disk, name: &str) {
     match disk.remove(name) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             tracing::debug!(name, %error, "a file of the database stays");

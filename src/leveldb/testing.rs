@@ -30,7 +30,7 @@ struct State {
 
 /// A folder in memory; clones are the same one.
 #[derive(Debug, Default, Clone)]
-pub(super) struct FakeDisk(Arc<Mutex<State>>);
+pub(crate) struct FakeDisk(Arc<Mutex<State>>);
 
 impl FakeDisk {
     fn state(&self) -> MutexGuard<'_, State> {
@@ -38,25 +38,25 @@ impl FakeDisk {
     }
 
     /// After so many changes all of them fail; or the syncs among them.
-    pub(super) fn fail_after(&self, changes: Option<u64>, only_syncs: bool) {
+    pub(crate) fn fail_after(&self, changes: Option<u64>, only_syncs: bool) {
         let mut state = self.state();
         state.left = changes;
         state.only_syncs = only_syncs;
     }
 
-    pub(super) fn names(&self) -> Vec<String> {
+    pub(crate) fn names(&self) -> Vec<String> {
         self.state().names.keys().cloned().collect()
     }
 
     /// The disk as it is found after its user was killed.
-    pub(super) fn killed(&self) -> Self {
+    pub(crate) fn killed(&self) -> Self {
         let names = copy(&self.state().names, |file| file.bytes.clone());
         Self::of(names)
     }
 
     /// The disk as it may be found after a loss of power: what was not synced is there, in part, or
     /// not.
-    pub(super) fn cut_off(&self, rng: &mut Rng) -> Self {
+    pub(crate) fn cut_off(&self, rng: &mut Rng) -> Self {
         let state = self.state();
         let names = if rng.bool() {
             &state.names

@@ -30,7 +30,8 @@ pub(super) struct Found {
     pub(super) catalogue: Catalogue,
     /// What is left of entries that are not there any more.
     pub(super) forgotten: Vec<Key>,
-    pub(super) is_marked: bool,
+    /// Entries with lower versions are cleared.
+    pub(super) cleared: Option<u64>,
     pub(super) length: Option<u64>,
 }
 
@@ -93,7 +94,7 @@ impl Scan {
         let mut found = Found {
             catalogue: Catalogue::default(),
             forgotten: Vec::new(),
-            is_marked: self.cleared.is_some(),
+            cleared: self.cleared,
             length: self.length,
         };
         for (key, parts) in self.parts {
