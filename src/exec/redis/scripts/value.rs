@@ -39,6 +39,8 @@ impl<'a> Value<'a> {
         match self {
             Self::Number(number) => Some(*number),
             Self::Text(text) => {
+                // It is a C string to Lua: a zero byte is its end.
+                let text = text.split(|byte| *byte == 0).next()?;
                 let text = std::str::from_utf8(text).ok()?;
                 let text = text.trim_matches(|c: char| c.is_ascii_whitespace() || c == '\x0b');
                 match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
@@ -190,7 +192,8 @@ mod tests {
 
     #[test]
     fn a_text_is_a_number_where_lua_takes_it_for_one() {
-        let cases: [(&[u8], Option<f64>); 8] = [
+        let cases: [(&[u8], Option<f64>); 9] = [
+            (b"1\0x", Some(1.0)),
             (b"10", Some(10.0)),
             (b" -1.5e2\n", Some(-150.0)),
             (b"0x1F", Some(31.0)),
