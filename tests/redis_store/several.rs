@@ -30,25 +30,26 @@ fn get(store: &mut RedisBackend, key: &str) -> Result<Option<String>, String> {
     found
 }
 
+/// A server that can be part of a cluster.
+fn node() -> Option<Server> {
+    let bus = free_port().to_string();
+    Server::start(&[
+        "--cluster-enabled",
+        "yes",
+        "--cluster-node-timeout",
+        "500",
+        "--cluster-port",
+        &bus,
+        "--cluster-replica-validity-factor",
+        "0",
+        "--repl-diskless-sync-delay",
+        "0",
+    ])
+}
+
 /// Three primaries with a replica each.
 fn cluster() -> Option<(Vec<Server>, String)> {
-    let nodes: Vec<Server> = (0..6)
-        .map(|_| {
-            let bus = free_port().to_string();
-            Server::start(&[
-                "--cluster-enabled",
-                "yes",
-                "--cluster-node-timeout",
-                "500",
-                "--cluster-port",
-                &bus,
-                "--cluster-replica-validity-factor",
-                "0",
-                "--repl-diskless-sync-delay",
-                "0",
-            ])
-        })
-        .collect::<Option<_>>()?;
+    let nodes: Vec<Server> = (0..6).map(|_| node()).collect::<Option<_>>()?;
     let mut create = clean("redis-cli");
     create.args(["--cluster", "create"]);
     create.args(nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)));
@@ -127,26 +128,46 @@ fn a_cluster_holds_it_walks_it_and_loses_a_primary() {
 }
 
 #[test]
-fn slots_that_move_are_followed() {
+fn slots_that_move_are_followed_to_a_node_that_joins() {
     let Some((nodes, url)) = cluster() else {
         return;
     };
     let store = &mut open(&url).unwrap();
+    // This one asks for no key while the slots move, so no server tells it.
+    let quiet = &mut open(&url).unwrap();
     for number in 0..100 {
         set(store, &format!("k{number}"), "1").unwrap();
     }
-    let id = |node: &Server| node.cli(&["CLUSTER", "MYID"]);
-    let primaries: Vec<&Server> = nodes
-        .iter()
-        .filter(|node| node.cli(&["ROLE"]).starts_with("master"))
-        .collect();
-    let [from, to, ..] = primaries.as_slice() else {
-        panic!("there are three");
+    let length = |store: &mut RedisBackend| store.length(SystemClock::new().now()).unwrap();
+    assert_eq!(length(quiet), 100);
+
+    let joins = node().expect("the others are there");
+    let address = |node: &Server| format!("127.0.0.1:{}", node.port);
+    let cluster = |args: &[&str]| {
+        let mut cli = clean("redis-cli");
+        cli.arg("--cluster").args(args);
+        cli
     };
-    let mut reshard = clean("redis-cli");
-    reshard.args(["--cluster", "reshard", &format!("127.0.0.1:{}", from.port)]);
-    reshard.args(["--cluster-from", &id(from), "--cluster-to", &id(to)]);
-    reshard.args(["--cluster-slots", "200", "--cluster-yes"]);
+    let added = cluster(&["add-node", &address(&joins), &address(&nodes[0])]).output();
+    let added = added.expect("redis-cli comes with redis-server");
+    assert!(added.status.success(), "{added:?}");
+    eventually("everybody agrees on the new node", || {
+        let serves = |node: &Server| {
+            let info = node.cli(&["CLUSTER", "INFO"]);
+            info.contains("known_nodes:7") && info.contains("cluster_state:ok")
+        };
+        let check = || cluster(&["check", &address(&joins)]).output();
+        let agree = nodes.iter().chain([&joins]).all(serves);
+        (agree && check().expect("it is there").status.success()).then_some(())
+    });
+    let id = |node: &Server| node.cli(&["CLUSTER", "MYID"]);
+    let from = nodes
+        .iter()
+        .find(|node| node.cli(&["ROLE"]).starts_with("master"))
+        .expect("there are three");
+    let mut reshard = cluster(&["reshard", &address(from), "--cluster-from", &id(from)]);
+    reshard.args(["--cluster-to", &id(&joins)]);
+    reshard.args(["--cluster-slots", "1000", "--cluster-yes"]);
     let mut resharding = Running::start(&mut reshard);
     let mut rounds = 0;
     while resharding.try_wait().is_none() || rounds == 0 {
@@ -157,8 +178,11 @@ fn slots_that_move_are_followed() {
             assert_eq!(get(store, &key).unwrap(), Some(rounds.to_string()), "{key}");
         }
     }
-    assert!(resharding.wait().success());
-    assert_eq!(store.length(SystemClock::new().now()).unwrap(), 100);
+    let resharded = resharding.finish();
+    assert!(resharded.status.success(), "{resharded:?}");
+    assert_ne!(joins.cli(&["DBSIZE"]), "0");
+    assert_eq!(length(store), 100);
+    assert_eq!(length(quiet), 100);
 }
 
 /// A sentinel of the server on this port, and the port of its own; `None` if that was taken.

@@ -96,7 +96,12 @@ fn made(target: &Redis, ca: Option<Vec<u8>>) -> Result<Dial, RedisError> {
             if let Some(ca) = ca {
                 builder = builder.certs(certificates(ca));
             }
-            Dial::Cluster(builder.build()?)
+            Dial::Cluster {
+                client: builder.build()?,
+                host: nodes
+                    .first()
+                    .map_or_else(String::new, |node| node.name.clone()),
+            }
         }
     })
 }

@@ -12,7 +12,7 @@ use futures_util::future::join_all;
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
-use redis::cluster_routing::{Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr};
+use redis::cluster_routing::{RoutingInfo, SingleNodeRoutingInfo};
 use redis::sentinel::SentinelClient;
 use redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, Pipeline, RedisError, Value};
 use tokio::runtime::{Builder, Runtime};
@@ -20,7 +20,7 @@ use tokio::runtime::{Builder, Runtime};
 use super::dial;
 use super::near::Near;
 use crate::backend::BackendError;
-use crate::config::Redis;
+use crate::config::{Host, Redis};
 
 /// The first pause after a failure, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
@@ -34,7 +34,11 @@ pub(super) type Reply = Result<Value, String>;
 pub(super) enum Dial {
     One(Client),
     Sentinel(Box<SentinelClient>),
-    Cluster(ClusterClient),
+    Cluster {
+        client: ClusterClient,
+        /// What the first of the nodes is called that were given.
+        host: String,
+    },
 }
 
 #[derive(Clone)]
@@ -61,6 +65,15 @@ struct Outage {
     pause: Duration,
     again: Instant,
     why: String,
+}
+
+/// Which of the servers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum At {
+    /// Any of them, or the only one.
+    Any,
+    /// The one at this address.
+    Node(Host),
 }
 
 /// Whether commands can be sent again when it is not known whether they were done.
@@ -117,28 +130,50 @@ impl Link {
         .map_err(|error| self.failed(&error))
     }
 
-    /// Sends a command to each primary that has one of these slots.
-    pub(super) fn run_at(&mut self, slot: u16, command: Cmd) -> Result<Reply, BackendError> {
-        let Dial::Cluster(_) = self.dial else {
+    /// Sends a command to one server, whichever keys it has.
+    ///
+    /// # Errors
+    /// It cannot be reached, or there was no answer in time.
+    pub(super) fn run_at(&mut self, at: &At, command: Cmd) -> Result<Reply, BackendError> {
+        if self.cluster_host().is_none() {
             let mut replies = self.run(vec![command], Repeat::Yes)?;
             return Ok(replies.remove(0));
-        };
-        let line = self.line().map_err(|error| self.failed(&error))?;
-        let route = Route::new(slot, SlotAddr::Master);
-        let route = RoutingInfo::SingleNode(SingleNodeRoutingInfo::SpecificNode(route));
-        let sent = self.wait(async move {
-            let Line::Cluster(mut cluster) = line else {
-                unreachable!("a cluster is dialled");
-            };
-            reply(cluster.route_command(command, route).await)
-        });
-        sent.and_then(|sent| sent)
-            .map_err(|error| self.failed(&error))
+        }
+        match self.attempt_at(at, command.clone()) {
+            // It joined after these connections were made.
+            Err(error) if error.kind() == ErrorKind::Client => {
+                self.line = None;
+                self.attempt_at(at, command)
+            }
+            result => result,
+        }
+        .map_err(|error| self.failed(&error))
     }
 
-    /// Whether the servers are a cluster.
-    pub(super) fn is_cluster(&self) -> bool {
-        matches!(self.dial, Dial::Cluster(_))
+    fn attempt_at(&mut self, at: &At, command: Cmd) -> Result<Reply, RedisError> {
+        let Line::Cluster(mut cluster) = self.line()? else {
+            unreachable!("a cluster is dialled");
+        };
+        let route = RoutingInfo::SingleNode(match at {
+            At::Any => SingleNodeRoutingInfo::Random,
+            At::Node(Host { name, port }) => SingleNodeRoutingInfo::ByAddress {
+                host: name.clone(),
+                port: *port,
+            },
+        });
+        self.wait(async move { reply(cluster.route_command(command, route).await) })?
+    }
+
+    /// What the first of the nodes is called that were given, if the servers are a cluster.
+    pub(super) fn cluster_host(&self) -> Option<&str> {
+        match &self.dial {
+            Dial::Cluster { host, .. } => Some(host),
+            _ => None,
+        }
+    }
+
+    fn is_cluster(&self) -> bool {
+        self.cluster_host().is_some()
     }
 
     fn attempt(&mut self, commands: &Arc<Vec<Cmd>>) -> Result<Vec<Reply>, RedisError> {
@@ -209,7 +244,7 @@ impl Link {
                 Dial::Sentinel(client) => {
                     Line::One(client.get_async_connection_with_config(&config).await?)
                 }
-                Dial::Cluster(client) => Line::Cluster(client.get_async_connection().await?),
+                Dial::Cluster { client, .. } => Line::Cluster(client.get_async_connection().await?),
             };
             if let (Line::One(connection), Some(tracking)) = (&line, tracking) {
                 tracking.exec_async(&mut connection.clone()).await?;

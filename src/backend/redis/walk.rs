@@ -10,9 +10,10 @@ use std::hash::{BuildHasher, RandomState};
 
 use redis::{Cmd, Value};
 
-use super::link::{Link, Repeat};
+use super::link::{At, Link, Repeat};
 use super::unexpected;
 use crate::backend::{BackendError, Cursor};
+use crate::config::Host;
 
 /// Keys of a page, about.
 const PAGE: u32 = 256;
@@ -23,9 +24,8 @@ const PAUSED: usize = 256;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Step {
     pub(super) keys: Vec<Vec<u8>>,
-    /// A slot of each primary that is still to be asked, the last first; of the one that is being
-    /// asked last.
-    slots: Vec<u16>,
+    /// The servers that are still to be asked; the one that is being asked is the last.
+    servers: Vec<At>,
     /// Where the server goes on.
     scan: u64,
 }
@@ -64,7 +64,7 @@ impl Walks {
 
     /// Where to go on later; `None` where nothing is left.
     pub(super) fn pause(&mut self, step: Step) -> Option<Cursor> {
-        if step.keys.is_empty() && step.slots.is_empty() {
+        if step.keys.is_empty() && step.servers.is_empty() {
             return None;
         }
         if self.paused.len() == PAUSED {
@@ -80,7 +80,7 @@ impl Walks {
 /// The first page of all.
 fn first(link: &mut Link, prefix: &[u8]) -> Result<Step, BackendError> {
     let step = Step {
-        slots: slots(link)?,
+        servers: servers(link)?,
         ..Step::default()
     };
     Ok(next(step, link, prefix)?.unwrap_or_default())
@@ -92,18 +92,18 @@ pub(super) fn next(
     link: &mut Link,
     prefix: &[u8],
 ) -> Result<Option<Step>, BackendError> {
-    let Some(slot) = step.slots.last() else {
+    let Some(server) = step.servers.last() else {
         return Ok(None);
     };
     let mut scan = redis::cmd("SCAN");
     scan.arg(step.scan).arg("MATCH").arg(pattern(prefix));
     scan.arg("COUNT").arg(PAGE).arg("TYPE").arg("string");
-    let reply = link.run_at(*slot, scan)?.map_err(BackendError::Failed)?;
+    let reply = link.run_at(server, scan)?.map_err(BackendError::Failed)?;
     let (scan, names): (u64, Vec<Vec<u8>>) =
         redis::from_redis_value(reply).map_err(|_| unexpected())?;
     step.scan = scan;
     if scan == 0 {
-        step.slots.pop();
+        step.servers.pop();
     }
     let key = |name: Vec<u8>| name.strip_prefix(prefix).map(<[u8]>::to_vec);
     step.keys = names.into_iter().filter_map(key).collect();
@@ -129,33 +129,47 @@ pub(super) fn each_page(
     }
 }
 
-/// A slot of each primary.
-fn slots(link: &mut Link) -> Result<Vec<u16>, BackendError> {
-    if !link.is_cluster() {
-        return Ok(vec![0]);
-    }
+/// Every server that has keys of its own.
+///
+/// They are told by their addresses, not by slots of theirs: where the slots move, the link may
+/// still believe that two of the slots are one server's, and another server would be left out.
+fn servers(link: &mut Link) -> Result<Vec<At>, BackendError> {
+    let Some(asked) = link.cluster_host().map(str::to_owned) else {
+        return Ok(vec![At::Any]);
+    };
     let mut command = redis::cmd("CLUSTER");
     command.arg("SLOTS");
-    let reply = link.run_at(0, command)?.map_err(BackendError::Failed)?;
-    let Value::Array(ranges) = reply else {
-        return Err(unexpected());
-    };
-    let (mut slots, mut seen) = (Vec::new(), Vec::new());
-    for range in &ranges {
-        let Value::Array(range) = range else {
-            return Err(unexpected());
+    let reply = link
+        .run_at(&At::Any, command)?
+        .map_err(BackendError::Failed)?;
+    primaries(&reply, &asked).ok_or_else(unexpected)
+}
+
+/// The primaries in a reply to `CLUSTER SLOTS`, each once. A server that does not know its own
+/// name is called by the name that was `asked`.
+fn primaries(reply: &Value, asked: &str) -> Option<Vec<At>> {
+    let mut primaries = Vec::new();
+    for range in reply.as_sequence()? {
+        let [_, _, primary, ..] = range.as_sequence()? else {
+            return None;
         };
-        let [Value::Int(first), _, Value::Array(primary), ..] = range.as_slice() else {
-            return Err(unexpected());
+        let [name, Value::Int(port), ..] = primary.as_sequence()? else {
+            return None;
         };
-        // Its address.
-        let primary = primary.get(..2).ok_or_else(unexpected)?;
-        if !seen.contains(&primary) {
-            seen.push(primary);
-            slots.push(u16::try_from(*first).map_err(|_| unexpected())?);
+        let name = match name {
+            Value::Nil => asked.to_owned(),
+            name => match redis::from_redis_value_ref::<String>(name).ok()?.as_str() {
+                "" | "0.0.0.0" | "::" => asked.to_owned(),
+                name => name.to_owned(),
+            },
+        };
+        let port = u16::try_from(*port).ok()?;
+        let primary = At::Node(Host { name, port });
+        if !primaries.contains(&primary) {
+            primaries.push(primary);
         }
     }
-    Ok(slots)
+    Some(primaries)
 }
 
 /// A pattern that every name with this prefix has, and no other.
@@ -183,5 +197,52 @@ impl Names {
 
     pub(super) fn count(&self) -> u64 {
         self.0.len() as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn range(first: i64, name: Value, port: i64) -> Value {
+        let server = Value::Array(vec![name, Value::Int(port)]);
+        Value::Array(vec![Value::Int(first), Value::Int(first + 1), server])
+    }
+
+    fn text(text: &str) -> Value {
+        Value::BulkString(text.into())
+    }
+
+    #[test]
+    fn each_primary_is_asked_once_by_the_name_it_goes_by() {
+        let reply = Value::Array(vec![
+            range(0, text("a"), 1),
+            range(2, text("b"), 1),
+            range(4, text("a"), 1),
+            range(6, text("a"), 2),
+            range(8, text(""), 3),
+            range(10, Value::Nil, 4),
+        ]);
+        let node = |name: &str, port| {
+            At::Node(Host {
+                name: name.to_owned(),
+                port,
+            })
+        };
+        let servers = vec![
+            node("a", 1),
+            node("b", 1),
+            node("a", 2),
+            node("asked", 3),
+            node("asked", 4),
+        ];
+        assert_eq!(primaries(&reply, "asked"), Some(servers));
+        for wrong in [
+            Value::Okay,
+            Value::Array(vec![text("a")]),
+            Value::Array(vec![range(0, text("a"), 65_536)]),
+        ] {
+            assert_eq!(primaries(&wrong, "asked"), None, "{wrong:?}");
+        }
     }
 }
