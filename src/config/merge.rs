@@ -42,7 +42,7 @@ pub(crate) struct Merged {
     pub(crate) config: Config,
     /// Where the value of each setting that counts came from, in the order of [`SETTINGS`].
     pub(crate) origins: Vec<(&'static Setting, Origin)>,
-    /// What was passed over and why, in sentences.
+    /// What was passed over and why, and what better would be otherwise, in sentences.
     pub(crate) notes: Vec<String>,
 }
 
@@ -72,8 +72,10 @@ pub(crate) fn merge(purpose: Purpose, sources: &Sources<'_>) -> Result<Merged, V
                 problems.push(Problem {
                     origin: origin.clone(),
                     key: setting.key.to_owned(),
-                    value: Some(value.to_string_lossy().into_owned()),
                     reason: invalid.to_string(),
+                    value: invalid
+                        .told
+                        .or_else(|| Some(value.to_string_lossy().into_owned())),
                 });
             }
         }
@@ -81,6 +83,7 @@ pub(crate) fn merge(purpose: Purpose, sources: &Sources<'_>) -> Result<Merged, V
     }
     if problems.is_empty() {
         name_the_sock(&mut merged, sources.surroundings);
+        note_a_password(&mut merged);
         check_together(purpose, &merged, &mut problems);
     }
     if problems.is_empty() {
@@ -157,6 +160,18 @@ fn name_the_sock(merged: &mut Merged, surroundings: &Surroundings) {
             merged.config.sock = Some(path);
             *origin = Origin::Detected(why);
         }
+    }
+}
+
+/// The list of processes is everybody's on this machine.
+fn note_a_password(merged: &mut Merged) {
+    if matches!(merged.origin("store"), Origin::Flag(_)) && merged.config.store.has_password() {
+        merged.notes.push(
+            "--store has a password in it, which every user of this machine can read in the list \
+             of processes; give it in MEMSTORE_STORE or in the file of --config, or leave it in a \
+             file of its own, as redis://HOST?password-file=PATH"
+                .to_owned(),
+        );
     }
 }
 

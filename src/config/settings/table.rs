@@ -3,7 +3,7 @@
 use super::{Purpose, Setting, Shape};
 use crate::config::values::{
     bind_address, log_filter, memory_bound, number, parsed, path, path_text, positive_time,
-    size_text, size_up_to, sock_path, text, time, time_text,
+    size_text, size_up_to, sock_path, store, text, time, time_text,
 };
 use crate::config::{ByteSize, Invalid, Limits, check_name};
 
@@ -272,11 +272,16 @@ pub(crate) static SETTINGS: &[Setting] = &[
                to itself. In the file the data survives the master, however that ends; on a tmpfs \
                as /dev/shm until the machine stops, on a disk as long as --sync says. A file that \
                is no store, or not one that this version can read, is left as it is. sqlite:PATH \
-               is a table of an SQLite database, as connect-session-knex keeps its sessions. \
-               Options follow a question mark, as in sqlite:PATH?synchronous=normal; a byte of a \
-               path that would be misread is written %XX, as %3F for the question mark.",
+               is a table of an SQLite database, as connect-session-knex keeps its sessions, \
+               leveldb:DIR and files:DIR are as level-session-store and session-file-store have \
+               theirs, and redis://HOST is a Redis elsewhere. Options follow a question mark, as in \
+               sqlite:PATH?synchronous=normal; a byte that would be misread is written %XX, as %3F \
+               for the question mark. A password on the command line can be read by every user of \
+               this machine: give the URL in the variable or in the file of --config, or the \
+               password in a file of its own, as redis://USER@HOST?password-file=PATH, which must \
+               be readable by nobody else.",
         otherwise: None,
-        read: |config, value| parsed(value).map(|store| config.store = store),
+        read: |config, value| store(value).map(|store| config.store = store),
         show: |config| vec![config.store.to_string()],
     },
     Setting {
