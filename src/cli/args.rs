@@ -15,7 +15,7 @@ use clap::{Arg, ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Par
 use clap_complete::Shell;
 
 use crate::config::merge::Flags;
-use crate::config::settings::{Purpose, SETTINGS, Setting, Shape};
+use crate::config::settings::{self, Purpose, Setting, Shape};
 use crate::config::{Invalid, duration};
 use crate::contract::{Condition, Expiry, Seq};
 use crate::snapshot::Format;
@@ -301,7 +301,7 @@ fn hint(mut error: clap::Error, arguments: &[OsString]) -> clap::Error {
 pub(crate) fn command() -> clap::Command {
     let command = Line::command().disable_help_subcommand(true);
     command.mut_subcommands(|sub| match purpose(sub.get_name()) {
-        Some(purpose) => sub.arg(config_file()).args(settings(purpose).map(flag)),
+        Some(purpose) => sub.arg(config_file()).args(counting(purpose).map(flag)),
         None => sub,
     })
 }
@@ -317,10 +317,8 @@ pub(crate) fn purpose(name: &str) -> Option<Purpose> {
     }
 }
 
-fn settings(purpose: Purpose) -> impl Iterator<Item = &'static Setting> {
-    SETTINGS
-        .iter()
-        .filter(move |setting| setting.counts_for(purpose))
+fn counting(purpose: Purpose) -> impl Iterator<Item = &'static Setting> {
+    settings::all().filter(move |setting| setting.counts_for(purpose))
 }
 
 fn config_file() -> Arg {
@@ -359,7 +357,7 @@ fn flags(purpose: Purpose, matches: &ArgMatches) -> Flags {
         let values = matches.get_many::<OsString>(setting.key)?;
         Some((setting.key, values.cloned().collect()))
     };
-    settings(purpose).filter_map(given).collect()
+    counting(purpose).filter_map(given).collect()
 }
 
 fn ttl(text: &str) -> Result<Duration, Invalid> {

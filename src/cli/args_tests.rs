@@ -32,7 +32,7 @@ fn every_setting_is_a_flag_where_it_counts_and_only_there() {
     let command = command();
     for sub in command.get_subcommands() {
         let purpose = purpose(sub.get_name());
-        for setting in SETTINGS {
+        for setting in settings::all() {
             let arg = sub
                 .get_arguments()
                 .find(|arg| arg.get_long() == Some(setting.key));

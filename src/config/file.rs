@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use toml::de::{DeTable, DeValue};
 
 use super::origin::{Origin, Problem};
-use super::settings::{self, SETTINGS, Shape};
+use super::settings::{self, Shape};
 
 /// What a configuration file says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -120,8 +120,7 @@ fn expected(shape: Shape) -> &'static str {
 fn unknown(key: &str) -> String {
     let written = key.to_lowercase().replace('_', "-");
     let likeness = |known: &&str| strsim::jaro_winkler(known, &written);
-    let nearest = SETTINGS
-        .iter()
+    let nearest = settings::all()
         .map(|setting| setting.key)
         .filter(|known| likeness(known) > 0.7)
         .max_by(|a, b| likeness(a).total_cmp(&likeness(b)));

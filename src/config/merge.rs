@@ -10,7 +10,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use super::file::File;
 use super::origin::{Origin, Problem};
-use super::settings::{self, Purpose, SETTINGS, Setting, Shape};
+use super::settings::{self, Purpose, Setting, Shape};
 use super::{
     BindAddress, Config, Standalone, Store, Surroundings, WhenFull, Workers, check_sock_path,
     duration,
@@ -40,7 +40,7 @@ pub(crate) struct Sources<'a> {
 #[derive(Debug)]
 pub(crate) struct Merged {
     pub(crate) config: Config,
-    /// Where the value of each setting that counts came from, in the order of [`SETTINGS`].
+    /// Where the value of each setting that counts came from, in the order of [`settings::all`].
     pub(crate) origins: Vec<(&'static Setting, Origin)>,
     /// What was passed over and why, and what better would be otherwise, in sentences.
     pub(crate) notes: Vec<String>,
@@ -54,10 +54,7 @@ pub(crate) fn merge(purpose: Purpose, sources: &Sources<'_>) -> Result<Merged, V
         notes: Vec::new(),
     };
     let mut problems = Vec::new();
-    for setting in SETTINGS
-        .iter()
-        .filter(|setting| setting.counts_for(purpose))
-    {
+    for setting in settings::all().filter(|setting| setting.counts_for(purpose)) {
         let (origin, values) = find(setting, purpose, sources, &mut merged.notes);
         if values.is_empty() && setting.shape != Shape::List {
             problems.extend((origin != Origin::Default).then(|| Problem {

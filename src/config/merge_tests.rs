@@ -96,7 +96,7 @@ fn a_flag_wins_over_the_environment_over_the_file_over_the_default() {
 /// outcome: what it shows by default, or a value of a list.
 #[test]
 fn every_setting_has_its_flag_its_variable_and_its_key() {
-    for setting in SETTINGS {
+    for setting in settings::all() {
         let mut values = (setting.show)(&Config::new(&case().surroundings));
         if values.is_empty() {
             let example = match setting.key {
