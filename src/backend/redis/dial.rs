@@ -1,6 +1,7 @@
 //! From what a URL asks for to the library's clients. Nothing is connected to yet.
 
 use std::fs;
+use std::path::Path;
 use std::sync::Once;
 use std::time::Duration;
 
@@ -12,7 +13,9 @@ use redis::{
 };
 
 use super::link::Dial;
-use crate::config::{Host, Redis, Servers};
+use crate::config::{Host, Password, Redis, Servers};
+use crate::error::Error;
+use crate::secrets;
 
 /// How often a command is sent anew where a cluster's slots move, and how long after.
 const CLUSTER_RETRIES: u32 = 8;
@@ -30,24 +33,41 @@ pub(super) fn dial(target: &Redis) -> Result<Dial, String> {
         fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
     });
     let ca = ca.transpose()?;
-    made(target, ca).map_err(|error| error.to_string())
+    let password = match &target.login.password {
+        Some(Password::File(path)) => Some(password(path)?),
+        Some(Password::Given(password)) => Some(password.clone()),
+        None => None,
+    };
+    made(target, password.as_deref(), ca).map_err(|error| error.to_string())
 }
 
-fn made(target: &Redis, ca: Option<Vec<u8>>) -> Result<Dial, RedisError> {
+fn password(path: &Path) -> Result<String, String> {
+    let bytes = secrets::read(path, "password").map_err(|error| match error {
+        Error::Io { action, source } => format!("cannot {action}: {source}"),
+        other => other.to_string(),
+    })?;
+    match std::str::from_utf8(&bytes) {
+        Ok("") => Err(format!("there is no password in {}", path.display())),
+        Ok(password) => Ok(password.to_owned()),
+        Err(_) => Err(format!("the password in {} is not UTF-8", path.display())),
+    }
+}
+
+fn made(target: &Redis, password: Option<&str>, ca: Option<Vec<u8>>) -> Result<Dial, RedisError> {
     let certificates = |root_cert| TlsCertificates {
         client_tls: None,
         root_cert: Some(root_cert),
     };
     Ok(match &target.servers {
         Servers::Single { host, database } => {
-            let info = info(address(host, target), settings(target, *database))?;
+            let info = info(address(host, target), settings(target, password, *database))?;
             Dial::One(match ca {
                 Some(ca) => Client::build_with_tls(info, certificates(ca))?,
                 None => Client::open(info)?,
             })
         }
         Servers::Unix { path, database } => {
-            let settings = settings(target, *database);
+            let settings = settings(target, password, *database);
             Dial::One(Client::open(info(
                 ConnectionAddr::Unix(path.clone()),
                 settings,
@@ -66,7 +86,7 @@ fn made(target: &Redis, ca: Option<Vec<u8>>) -> Result<Dial, RedisError> {
             if let Some(user) = &target.login.user {
                 builder = builder.set_client_to_redis_username(user);
             }
-            if let Some(password) = &target.login.password {
+            if let Some(password) = password {
                 builder = builder.set_client_to_redis_password(password);
             }
             if target.is_encrypted {
@@ -82,7 +102,7 @@ fn made(target: &Redis, ca: Option<Vec<u8>>) -> Result<Dial, RedisError> {
         Servers::Cluster { nodes } => {
             let infos: Result<Vec<_>, _> = nodes
                 .iter()
-                .map(|host| info(address(host, target), settings(target, 0)))
+                .map(|host| info(address(host, target), settings(target, password, 0)))
                 .collect();
             // One node's silence must not use up the time of everything that is asked at once.
             let part = (target.timeout / 2).max(Duration::from_millis(1));
@@ -126,7 +146,7 @@ fn address(host: &Host, target: &Redis) -> ConnectionAddr {
     }
 }
 
-fn settings(target: &Redis, database: u8) -> RedisConnectionInfo {
+fn settings(target: &Redis, password: Option<&str>, database: u8) -> RedisConnectionInfo {
     let mut settings = RedisConnectionInfo::default()
         .set_db(i64::from(database))
         .set_protocol(ProtocolVersion::RESP3)
@@ -134,7 +154,7 @@ fn settings(target: &Redis, database: u8) -> RedisConnectionInfo {
     if let Some(user) = &target.login.user {
         settings = settings.set_username(user);
     }
-    if let Some(password) = &target.login.password {
+    if let Some(password) = password {
         settings = settings.set_password(password);
     }
     settings
