@@ -225,7 +225,7 @@ fn the_backends_driver_measures_pipelines_to_redis() {
         return;
     }
     let rows = measure_backends(&[Part::Pipelines]);
-    assert_eq!(rows.len(), 6 * 3, "{rows:?}");
+    assert_eq!(rows.len(), 8 * 3, "{rows:?}");
     for row in rows {
         assert!(row[1..].iter().all(|cell| is_filled(cell)), "{row:?}");
     }

@@ -204,17 +204,29 @@ impl Contestant for Master {
     }
 
     fn run(&mut self, work: Work, time: Duration) -> Result<Done> {
-        let exchange = Dialect::Native.exchange(work.op, &cases::session());
         let shape = Shape {
             connections: work.calls,
             depth: work.depth,
         };
-        let keys = Keys::new(self.entries, Order::Random(0x5eed));
-        let sock = &self.server.sock;
-        let mut load = Load::connect(sock, Dialect::Native, &exchange, shape, keys)?;
-        let mut histogram = Histogram::new();
-        let began = Instant::now();
-        load.run(time, &mut histogram)?;
-        Ok(Done::of(&histogram, 1, began))
+        ask(&self.server.sock, self.entries, (work.op, shape), time)
     }
+}
+
+/// Asks the master at this socket from one thread.
+///
+/// # Errors
+/// It is gone, or answers anything but what it must.
+pub(crate) fn ask(
+    sock: &Path,
+    entries: usize,
+    (op, shape): (Op, Shape),
+    time: Duration,
+) -> Result<Done> {
+    let exchange = Dialect::Native.exchange(op, &cases::session());
+    let keys = Keys::new(entries, Order::Random(0x5eed));
+    let mut load = Load::connect(sock, Dialect::Native, &exchange, shape, keys)?;
+    let mut histogram = Histogram::new();
+    let began = Instant::now();
+    load.run(time, &mut histogram)?;
+    Ok(Done::of(&histogram, 1, began))
 }

@@ -10,6 +10,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::cases::{self, Work};
 use super::common::histogram::Histogram;
+use super::common::load::Shape;
 use super::common::wire::Op;
 use super::common::{Result, driver, keys};
 use super::contest::{Contestant, Done, Who};
@@ -22,8 +23,11 @@ const fn work(op: Op, calls: usize, depth: usize) -> Work {
     Work { op, calls, depth }
 }
 
-/// What is compared: 64 under way in all, and 64 on each of the connections.
-pub(crate) const WORKS: [Work; 6] = [
+/// What is compared: 64 under way in all, by clients that wait for each answer or do not, and 64 on
+/// each of the connections.
+pub(crate) const WORKS: [Work; 8] = [
+    work(Op::Get, 64, 1),
+    work(Op::Set, 64, 1),
     work(Op::Get, 1, 64),
     work(Op::Set, 1, 64),
     work(Op::Get, 8, 8),
@@ -32,7 +36,8 @@ pub(crate) const WORKS: [Work; 6] = [
     work(Op::Set, 8, 64),
 ];
 
-/// redis-rs on one thread, with a task and a connection for each pipeline.
+/// redis-rs on one thread, with a task and a connection for each pipeline. Those who wait for each
+/// answer share one connection to Redis, as is its way; to a master each has one, as workers have.
 pub(crate) struct RedisRs {
     who: Who,
     pids: Vec<u32>,
@@ -103,7 +108,10 @@ impl Contestant for RedisRs {
         let began = Instant::now();
         let until = began + time;
         let entries = self.entries;
-        let lanes = (1..).zip(&self.connections).take(work.calls);
+        let is_shared = self.who == Who::Direct && work.depth == 1;
+        let count = if is_shared { 1 } else { work.calls };
+        let connections = self.connections[..count].iter().cycle();
+        let lanes = (1..).zip(connections).take(work.calls);
         let lanes: Vec<_> = lanes
             .map(|(seed, connection)| {
                 let connection = connection.clone();
@@ -166,8 +174,10 @@ fn pipeline(op: Op, keys: &[[u8; keys::KEY]], session: &[u8]) -> redis::Pipeline
     pipeline
 }
 
-/// Our client, with a thread and a connection for each pipeline.
+/// Our client, with a thread and a connection for each pipeline; connections that wait for each
+/// answer have one thread.
 pub(crate) struct OwnClient {
+    sock: PathBuf,
     pids: Vec<u32>,
     entries: u64,
     stores: Vec<Store>,
@@ -179,7 +189,8 @@ impl OwnClient {
     /// # Errors
     /// Where there is none.
     pub(crate) fn connect(sock: &Path, pids: Vec<u32>, entries: u64) -> Result<Self> {
-        let most = WORKS.iter().map(|work| work.calls).max().unwrap_or(0);
+        let deep = WORKS.iter().filter(|work| work.depth > 1);
+        let most = deep.map(|work| work.calls).max().unwrap_or(0);
         let connect = |_| {
             let options = Options {
                 connect: true,
@@ -190,6 +201,7 @@ impl OwnClient {
             Ok(options.create()?)
         };
         Ok(Self {
+            sock: PathBuf::from(sock),
             pids,
             entries,
             stores: (0..most).map(connect).collect::<Result<_>>()?,
@@ -207,6 +219,14 @@ impl Contestant for OwnClient {
     }
 
     fn run(&mut self, work: Work, time: Duration) -> Result<Done> {
+        if work.depth == 1 {
+            let shape = Shape {
+                connections: work.calls,
+                depth: 1,
+            };
+            let entries = usize::try_from(self.entries)?;
+            return ours::ask(&self.sock, entries, (work.op, shape), time);
+        }
         ours::call(&self.stores[..work.calls], self.entries, work, time)
     }
 }

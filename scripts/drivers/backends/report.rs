@@ -53,7 +53,9 @@ impl Report {
                 writeln!(
                     out,
                     "*8 × 64*: eight connections, each with 64 requests that are sent at once. A \
-                     latency is that of such 64.\n"
+                     latency is that of such 64. *64 at once*: 64 clients that wait for each \
+                     answer; to Redis they share a connection, as redis-rs has it, and to the \
+                     master each has one, as workers do.\n"
                 )?;
                 self.tables(out, placement, PIPELINES)?;
                 self.reached(out, placement)?;
@@ -208,13 +210,14 @@ impl Report {
             "## The loop while SQLite syncs\n\n\
              A ping is due every millisecond and waits from then, in µs: p50 / p99 / p99.9 / max. \
              A tick is a turn of the master's loop from waking up to sleeping, as `INFO backend` \
-             tells it; in memory the loop does the work itself and does not take the time. Medians \
-             of the rounds, and the longest of all.\n"
+             tells it; in memory the loop does the work itself and does not take the time. The \
+             backend has a turn for all that came together, pings among them, with one sync where \
+             something was written. Medians of the rounds, and the longest of all.\n"
         )?;
         let head = [
             "",
             "sets / s",
-            "commits / s",
+            "turns of the backend / s",
             "a ping waits",
             "longest tick, µs",
             "ticks from 1 ms on",

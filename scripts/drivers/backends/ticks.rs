@@ -17,11 +17,12 @@ use super::common::answers::Answer;
 use super::common::connection::Connection;
 use super::common::dialect::{Dialect, words};
 use super::common::histogram::Histogram;
-use super::common::load::{self, Load, Shape};
+use super::common::load::{self, Shape};
 use super::common::probe::Probe;
 use super::common::server::{Kind, Server};
 use super::common::table::float;
-use super::common::wire::{Keys, Op, Order};
+use super::common::wire::Op;
+use super::ours;
 
 /// Connections that write.
 const WRITERS: usize = 8;
@@ -169,17 +170,12 @@ pub(crate) fn watch(
 
 /// Writes from all connections; how many a second.
 fn write(server: &Server, entries: usize, time: Duration) -> Result<f64> {
-    let exchange = Dialect::Native.exchange(Op::Set, &cases::session());
     let shape = Shape {
         connections: WRITERS,
         depth: 1,
     };
-    let keys = Keys::new(entries, Order::Random(0x5eed));
-    let mut load = Load::connect(&server.sock, Dialect::Native, &exchange, shape, keys)?;
-    let mut histogram = Histogram::new();
-    let began = Instant::now();
-    load.run(time, &mut histogram)?;
-    Ok(float(histogram.total()) / began.elapsed().as_secs_f64())
+    let done = ours::ask(&server.sock, entries, (Op::Set, shape), time)?;
+    Ok(float(done.operations) / done.seconds)
 }
 
 impl Loop {
