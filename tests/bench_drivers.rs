@@ -2,6 +2,7 @@
 //! Redis and memcached are measured where they are installed. No time is measured; what counts as
 //! one, the probe, is shown to ask whether or not it is answered.
 
+#![allow(clippy::unwrap_used, reason = "helpers may panic as the tests do")]
 #![allow(
     clippy::duplicate_mod,
     reason = "each driver is a program and has what all share for itself"
