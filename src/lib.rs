@@ -83,7 +83,7 @@ pub use cluster::{
     SetOptions, Source, Store, Subscription, Worker, read_secret,
 };
 #[cfg(feature = "tokio")]
-pub use cluster::{AsyncAll, AsyncStore};
+pub use cluster::{AsyncAll, AsyncStore, AsyncSubscription};
 pub use config::{Restart, Standalone};
 pub use error::{Error, Result};
 pub use protocol::auth::Secret;

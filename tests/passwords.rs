@@ -1,7 +1,6 @@
 //! No password is shown, wherever a store's URL with one can be written; and how to write none.
 
 #![cfg(feature = "cli")]
-#![allow(clippy::unwrap_used, reason = "helpers may panic as the tests do")]
 
 mod common;
 

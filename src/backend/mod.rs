@@ -20,7 +20,6 @@ mod model;
 mod open;
 #[cfg(feature = "redis")]
 mod redis;
-#[cfg(any(feature = "leveldb", feature = "files"))]
 mod session;
 mod sessions;
 #[cfg(test)]

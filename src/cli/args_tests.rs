@@ -1,6 +1,9 @@
 //! Command lines and what they say.
 
+use std::time::Duration;
+
 use super::*;
+use crate::contract::Seq;
 
 fn parse_line(line: &[&str]) -> Result<Typed, String> {
     let arguments = ["memstore-cluster"].iter().chain(line).map(OsString::from);
@@ -171,6 +174,38 @@ fn what_was_typed_is_shown_without_passwords() {
         let shown = format!("{:?}", parse_line(line).unwrap());
         assert!(!shown.contains("hunter2"), "{shown}");
     }
+}
+
+#[test]
+fn a_destroy_says_for_how_long_it_lasts() {
+    let destroy = |line: &[&str]| action(&[&["destroy", "k"], line].concat());
+    let expected = |tombstone| {
+        let key = b"k".to_vec();
+        Action::Ask(Request::Destroy { key, tombstone })
+    };
+    assert_eq!(destroy(&[]), expected(None));
+    let ten = Some(Duration::from_secs(10));
+    assert_eq!(destroy(&["--tombstone", "10s"]), expected(ten));
+    assert!(parse_line(&["destroy", "k", "--tombstone", "0"]).is_err());
+}
+
+#[test]
+fn channels_are_one_or_more_and_messages_may_look_like_numbers() {
+    let subscribe = |line: &[&str]| match action(&[&["subscribe"], line].concat()) {
+        Action::Subscribe(subscribe) => subscribe,
+        other => panic!("{other:?}"),
+    };
+    let two = subscribe(&["a", "b", "--plain"]);
+    assert_eq!(two.names, [b"a", b"b"]);
+    assert!(two.is_plain && !two.is_matching);
+    assert!(subscribe(&["--matching", "a*"]).is_matching);
+    assert!(parse_line(&["subscribe"]).is_err());
+    let channel = b"news".to_vec();
+    let message = Some(b"-5".to_vec());
+    assert_eq!(
+        action(&["publish", "news", "-5"]),
+        Action::Ask(Request::Publish { channel, message })
+    );
 }
 
 #[test]

@@ -68,7 +68,9 @@ impl Exit {
 
     fn meaning(self) -> &'static str {
         match self {
-            Self::Ok => "done; also where the reader of the output has gone away",
+            Self::Ok => {
+                "done, or stopped as asked; also where the reader of the output has gone away"
+            }
             Self::Failed => "not done: no such entry, a condition that did not hold, an error",
             Self::Usage => "the arguments make no sense",
             Self::Data => "a dump is damaged, cut short, or none",

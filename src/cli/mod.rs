@@ -17,6 +17,7 @@ mod run;
 mod serve;
 mod show;
 mod snapshot;
+mod subscribe;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -68,6 +69,9 @@ fn dispatch(
             request,
             &mut output::stdout(),
         ),
+        Action::Subscribe(subscribe) => {
+            subscribe.run(&client(load(Purpose::Client)?)?, &mut output::stdout())
+        }
         Action::Dump(format, file) => {
             snapshot::dump(&client(load(Purpose::Client)?)?, *format, file.as_deref())
         }

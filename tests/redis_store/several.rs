@@ -9,8 +9,9 @@ use memstore_cluster::backend::{Backend, Cursor, Deadline, RedisBackend, Walk};
 use memstore_cluster::contract::Condition;
 use memstore_cluster::time::{Clock, SystemClock};
 
+use crate::common::installed::is_installed;
 use crate::common::{Running, clean, eventually, folder};
-use crate::servers::{Server, free_port, has_redis, open};
+use crate::servers::{Server, free_port, open};
 
 fn set(store: &mut RedisBackend, key: &str, value: &str) -> Result<(), String> {
     let (now, always) = (SystemClock::new().now(), Condition::Always);
@@ -208,7 +209,7 @@ fn sentinel(folder: &Path, port: &str) -> Option<(u16, Running)> {
 
 #[test]
 fn what_sentinels_watch_is_found_again_when_a_replica_takes_over() {
-    if !has_redis() {
+    if !is_installed("redis-server") {
         return;
     }
     let mut primary = Server::start(&["--repl-diskless-sync-delay", "0"]).unwrap();
