@@ -359,9 +359,18 @@ impl<M: Medium> Backend for Catalogued<M> {
 /// Makes a type a backend that is the one in its first field.
 macro_rules! delegate_backend {
     ($type:ty) => {
+        #[deny(clippy::missing_trait_methods)]
         impl Backend for $type {
             fn capabilities(&self) -> Capabilities {
                 self.0.capabilities()
+            }
+
+            fn is_shared(&self) -> bool {
+                self.0.is_shared()
+            }
+
+            fn expect(&mut self, now: Millis, keys: &$crate::backend::Foreseen<'_>) {
+                self.0.expect(now, keys);
             }
 
             fn blocks(&self) -> bool {
@@ -398,6 +407,14 @@ macro_rules! delegate_backend {
                 self.0.set_kind(now, key, value, deadline, condition)
             }
 
+            fn database(&mut self, number: u8) -> Option<&mut dyn Backend> {
+                self.0.database(number)
+            }
+
+            fn has_database(&self, number: u8) -> bool {
+                self.0.has_database(number)
+            }
+
             fn touch(
                 &mut self,
                 now: Millis,
@@ -411,6 +428,25 @@ macro_rules! delegate_backend {
                 self.0.destroy(now, key)
             }
 
+            fn bury(
+                &mut self,
+                now: Millis,
+                key: &[u8],
+                lasting: std::time::Duration,
+            ) -> Result<bool, BackendError> {
+                self.0.bury(now, key, lasting)
+            }
+
+            fn regenerate(
+                &mut self,
+                now: Millis,
+                from: &[u8],
+                to: &[u8],
+                grace: std::time::Duration,
+            ) -> Result<Option<SetOutcome>, BackendError> {
+                self.0.regenerate(now, from, to, grace)
+            }
+
             fn all(
                 &mut self,
                 now: Millis,
@@ -422,6 +458,14 @@ macro_rules! delegate_backend {
 
             fn length(&mut self, now: Millis) -> Result<u64, BackendError> {
                 self.0.length(now)
+            }
+
+            fn expiring(&mut self, now: Millis) -> Option<$crate::backend::Expiring> {
+                self.0.expiring(now)
+            }
+
+            fn memory_use(&self) -> Option<$crate::backend::MemoryUse> {
+                self.0.memory_use()
             }
 
             fn clear(&mut self, now: Millis) -> Result<(), BackendError> {

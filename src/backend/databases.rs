@@ -5,10 +5,11 @@
 //! others leave.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::{
-    Backend, BackendError, Cursor, Deadline, EntryRef, Expiring, MemoryBackend, MemoryUse,
-    SetOutcome, Teller, Upkeep, Visitor,
+    Backend, BackendError, Cursor, Deadline, EntryRef, Expiring, Foreseen, MemoryBackend,
+    MemoryUse, SetOutcome, Teller, Upkeep, Visitor,
 };
 use crate::config::Memory;
 use crate::contract::{Capabilities, Condition, Kind};
@@ -105,9 +106,22 @@ fn bounded(backend: MemoryBackend, memory: Memory) -> MemoryBackend {
     backend.max_memory(memory.max).when_full(memory.when_full)
 }
 
+#[deny(clippy::missing_trait_methods)]
 impl Backend for Databases {
     fn capabilities(&self) -> Capabilities {
         self.first.capabilities().with(Capabilities::DATABASES)
+    }
+
+    fn is_shared(&self) -> bool {
+        self.first.is_shared()
+    }
+
+    fn blocks(&self) -> bool {
+        self.first.blocks()
+    }
+
+    fn expect(&mut self, now: Millis, keys: &Foreseen<'_>) {
+        self.first.expect(now, keys);
     }
 
     fn get(&mut self, now: Millis, key: &[u8]) -> Result<Option<EntryRef<'_>>, BackendError> {
@@ -180,6 +194,20 @@ impl Backend for Databases {
 
     fn destroy(&mut self, now: Millis, key: &[u8]) -> Result<bool, BackendError> {
         self.first.destroy(now, key)
+    }
+
+    fn bury(&mut self, now: Millis, key: &[u8], lasting: Duration) -> Result<bool, BackendError> {
+        self.first.bury(now, key, lasting)
+    }
+
+    fn regenerate(
+        &mut self,
+        now: Millis,
+        from: &[u8],
+        to: &[u8],
+        grace: Duration,
+    ) -> Result<Option<SetOutcome>, BackendError> {
+        self.first.regenerate(now, from, to, grace)
     }
 
     fn all(

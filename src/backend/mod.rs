@@ -11,6 +11,8 @@ mod catalogued;
 pub(crate) mod databases;
 #[cfg(feature = "files")]
 mod files;
+#[cfg(test)]
+pub(crate) mod forwarding;
 mod graves;
 #[cfg(feature = "leveldb")]
 mod leveldb;
@@ -172,6 +174,10 @@ pub struct Expiring {
 /// take long: what cannot be done in a fraction of a millisecond is done in steps, by
 /// [`all`](Self::all) with a cursor and by [`upkeep`](Self::upkeep). A backend that has to wait for
 /// somebody else (a disk, a server) says so by [`blocks`](Self::blocks).
+///
+/// A backend that stands over another one has to hand on every call, those with a default too: that
+/// answers for the one below as if there were none. `#[deny(clippy::missing_trait_methods)]` on the
+/// `impl` has clippy refuse one that is forgotten.
 ///
 /// # Errors
 /// [`BackendError::Unsupported`] from an operation that is not among the

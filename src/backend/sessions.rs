@@ -97,6 +97,7 @@ impl SessionRules {
     }
 }
 
+#[deny(clippy::missing_trait_methods)]
 impl Backend for SessionRules {
     fn capabilities(&self) -> Capabilities {
         self.inner.capabilities()
@@ -173,6 +174,20 @@ impl Backend for SessionRules {
         self.inner.destroy(now, key)
     }
 
+    fn bury(&mut self, now: Millis, key: &[u8], lasting: Duration) -> Result<bool, BackendError> {
+        self.inner.bury(now, key, lasting)
+    }
+
+    fn regenerate(
+        &mut self,
+        now: Millis,
+        from: &[u8],
+        to: &[u8],
+        grace: Duration,
+    ) -> Result<Option<SetOutcome>, BackendError> {
+        self.inner.regenerate(now, from, to, grace)
+    }
+
     fn all(
         &mut self,
         now: Millis,
@@ -246,6 +261,7 @@ mod tests {
 
     use super::*;
     use crate::backend::MemoryBackend;
+    use crate::backend::forwarding::assert_forwards;
 
     const NOW: Millis = Millis::from_unix(1_700_000_000_000);
     /// A second after `NOW`.
@@ -269,6 +285,18 @@ mod tests {
         let entry = store.get(NOW, key.as_bytes()).unwrap().expect(key);
         let left = entry.deadline.map(|at| at.as_unix() - NOW.as_unix());
         (String::from_utf8(entry.value.into_owned()).unwrap(), left)
+    }
+
+    #[test]
+    fn every_call_reaches_the_backend_below() {
+        let sessions = Sessions {
+            prefix: "s:".into(),
+            ttl: Some(Duration::from_secs(1)),
+        };
+        assert_forwards(
+            &|below, call| call(&mut SessionRules::new(Box::new(below), sessions.clone())),
+            &[],
+        );
     }
 
     #[test]

@@ -113,6 +113,7 @@ impl View {
     }
 }
 
+#[deny(clippy::missing_trait_methods)]
 impl Backend for View {
     fn capabilities(&self) -> Capabilities {
         self.all.capabilities().with(Capabilities::TOMBSTONES)
@@ -171,6 +172,19 @@ impl Backend for View {
             self.graves.remove(self.database, key);
         }
         Ok(outcome)
+    }
+
+    /// Those of the whole, whichever of them this is.
+    fn database(&mut self, number: u8) -> Option<&mut dyn Backend> {
+        if number > 0 {
+            self.all.database(number)?;
+        }
+        self.database = number;
+        Some(self)
+    }
+
+    fn has_database(&self, number: u8) -> bool {
+        self.all.has_database(number)
     }
 
     fn touch(&mut self, now: Millis, key: &[u8], deadline: Deadline) -> Result<bool, BackendError> {
@@ -241,8 +255,26 @@ impl Backend for View {
         self.graves.clear(self.database);
         Ok(())
     }
+
+    fn memory_use(&self) -> Option<MemoryUse> {
+        self.all.memory_use()
+    }
+
+    fn upkeep(&mut self, now: Millis) -> Upkeep {
+        self.graves.sweep(now, STEP);
+        self.store().upkeep(now)
+    }
+
+    fn gone(&mut self, tell: Option<&mut Teller<'_>>) {
+        self.store().gone(tell);
+    }
+
+    fn commit(&mut self) -> Result<(), BackendError> {
+        self.store().commit()
+    }
 }
 
+#[deny(clippy::missing_trait_methods)]
 impl Backend for Tombstones {
     fn capabilities(&self) -> Capabilities {
         self.0.capabilities()
@@ -291,16 +323,11 @@ impl Backend for Tombstones {
     }
 
     fn database(&mut self, number: u8) -> Option<&mut dyn Backend> {
-        if number == 0 {
-            return Some(self);
-        }
-        self.0.all.database(number)?;
-        self.0.database = number;
-        Some(&mut self.0)
+        self.0.database(number)
     }
 
     fn has_database(&self, number: u8) -> bool {
-        self.0.all.has_database(number)
+        self.0.has_database(number)
     }
 
     fn touch(&mut self, now: Millis, key: &[u8], deadline: Deadline) -> Result<bool, BackendError> {
@@ -343,20 +370,19 @@ impl Backend for Tombstones {
     }
 
     fn memory_use(&self) -> Option<MemoryUse> {
-        self.0.all.memory_use()
+        self.0.memory_use()
     }
 
     fn upkeep(&mut self, now: Millis) -> Upkeep {
-        self.0.graves.sweep(now, STEP);
-        self.0.all.upkeep(now)
+        self.first().upkeep(now)
     }
 
     fn gone(&mut self, tell: Option<&mut Teller<'_>>) {
-        self.0.all.gone(tell);
+        self.first().gone(tell);
     }
 
     fn commit(&mut self) -> Result<(), BackendError> {
-        self.0.all.commit()
+        self.first().commit()
     }
 }
 

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::backend::MemoryBackend;
 use crate::backend::databases::{Databases, Existing};
+use crate::backend::forwarding::assert_forwards;
 use crate::config::Memory;
 use crate::contract::Seq;
 
@@ -37,6 +38,23 @@ fn is_stored(outcome: SetOutcome) -> bool {
 
 fn is_there(store: &mut dyn Backend, now: Millis, key: &[u8]) -> bool {
     store.get(now, key).unwrap().is_some()
+}
+
+#[test]
+fn every_call_reaches_the_backend_below() {
+    // What they are there for, and a `set` goes on as a `set_kind`.
+    let apart = ["capabilities", "set", "bury", "regenerate"];
+    assert_forwards(
+        &|below, call| call(&mut Tombstones::new(Box::new(below), &[])),
+        &apart,
+    );
+    assert_forwards(
+        &|below, call| {
+            let mut all = Tombstones::new(Box::new(below), &[]);
+            call(all.database(3).expect("it is there"));
+        },
+        &apart,
+    );
 }
 
 #[test]

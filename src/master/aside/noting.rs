@@ -58,6 +58,7 @@ impl<'b> Noting<'b> {
     }
 }
 
+#[deny(clippy::missing_trait_methods)]
 impl Backend for Noting<'_> {
     fn capabilities(&self) -> Capabilities {
         self.inner.capabilities()
@@ -187,5 +188,16 @@ impl Backend for Noting<'_> {
 
     fn commit(&mut self) -> Result<(), BackendError> {
         self.inner.commit()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::forwarding::assert_forwards;
+
+    #[test]
+    fn every_call_reaches_the_backend_below() {
+        assert_forwards(&|mut below, call| call(&mut Noting::new(&mut below)), &[]);
     }
 }
