@@ -242,10 +242,8 @@ fn nothing_is_lost_and_everything_is_told_while_the_server_is_away() {
     let error = store.get(now(), b"k").unwrap_err().to_string();
     assert!(error.contains(&server.port.to_string()), "{error}");
     let always = Condition::Always;
-    store
-        .set(now(), b"k", b"w", Deadline::Never, always)
-        .unwrap();
-    store.commit().unwrap_err();
+    let written = store.set(now(), b"k", b"w", Deadline::Never, always);
+    written.and_then(|_| store.commit()).unwrap_err();
     server.restart();
     eventually("it finds the server again", || {
         let found = store.get(now(), b"k").is_ok();
@@ -280,4 +278,31 @@ fn a_server_that_does_not_answer_is_waited_for_no_longer_than_was_said() {
         store.commit().unwrap();
         found.then_some(())
     });
+}
+
+#[test]
+fn a_connection_that_the_server_closed_is_made_anew_before_it_is_missed() {
+    let Some(server) = Server::start(&[]) else {
+        return;
+    };
+    let store = &mut open(&server.url()).unwrap();
+    for round in 0..10 {
+        server.cli(&["CLIENT", "KILL", "TYPE", "normal"]);
+        let value = round.to_string();
+        let key = format!("k{round}");
+        let never = Deadline::Never;
+        if round % 2 == 0 {
+            set(store, &key, &value, never, Condition::Always);
+        } else {
+            // This is not sent again by itself.
+            eventually("it is connected again", || {
+                server
+                    .cli(&["CLIENT", "LIST"])
+                    .contains("resp=3")
+                    .then_some(())
+            });
+            stored(set(store, &key, &value, never, Condition::IfAbsent));
+        }
+        assert_eq!(server.cli(&["GET", &key]), value);
+    }
 }

@@ -12,9 +12,12 @@
 //! expected, is asked for by itself. Nothing is remembered from one turn to the next, except in
 //! the near cache, where one is asked for.
 
+mod cluster;
 mod dial;
 mod link;
 mod near;
+mod node;
+mod slots;
 mod walk;
 mod writes;
 
@@ -25,8 +28,9 @@ use std::sync::Arc;
 use redis::{Cmd, Value};
 use sha1::{Digest, Sha1};
 
-use self::link::{Link, Repeat, Reply};
+use self::link::Link;
 use self::near::Near;
+use self::node::{Repeat, Reply};
 use self::walk::Walks;
 use self::writes::{Write, Writes, left};
 use super::{
@@ -113,8 +117,16 @@ impl RedisBackend {
             walks: Walks::default(),
             failure: None,
         };
-        let tried = backend.fetch(Millis::ZERO, &[b""]);
-        tried.map_err(|error| Error::Backend(error.to_string()))?;
+        let failed = |error: BackendError| Error::Backend(error.to_string());
+        backend
+            .link
+            .reach()
+            .map_err(|trouble| failed(trouble.into()))?;
+        match backend.fetch(Millis::ZERO, &[b""]) {
+            // Of a cluster that server may be away that has it, or have something else there.
+            Err(error) if !backend.link.is_cluster() => return Err(failed(error)),
+            _ => {}
+        }
         backend.known.clear();
         Ok(backend)
     }
@@ -145,17 +157,10 @@ impl RedisBackend {
         let commands = asked
             .iter()
             .flat_map(|(_, name)| [command("GET", name), command("PTTL", name)]);
-        let replies = self.link.run(commands.collect(), Repeat::Yes);
-        let mut replies = replies.map(Vec::into_iter);
+        let mut replies = self.link.run(commands.collect(), Repeat::Yes).into_iter();
         let mut failure = None;
         for (key, name) in asked {
-            let held = match &mut replies {
-                Ok(replies) => {
-                    let (value, ttl) = (replies.next(), replies.next());
-                    entry(now, value, ttl)
-                }
-                Err(error) => Err(BackendError::Failed(error.to_string())),
-            };
+            let held = entry(now, replies.next(), replies.next());
             if let Some(near) = &self.near {
                 near.answered(&name, held.as_ref().ok().and_then(Option::as_ref));
             }
@@ -190,16 +195,10 @@ impl RedisBackend {
             })
             .collect();
         // Done twice they do the same.
-        let failure = match self.link.run(commands, Repeat::Yes) {
-            Ok(replies) => replies
-                .into_iter()
-                .find_map(Result::err)
-                .map(BackendError::Failed),
-            Err(error) => Some(error),
-        };
-        if failure.is_some() {
+        let replies = self.link.run(commands, Repeat::Yes);
+        if let Some(trouble) = replies.into_iter().find_map(Result::err) {
             self.known.clear();
-            self.failure = failure;
+            self.failure = Some(trouble.into());
         }
     }
 
@@ -234,8 +233,7 @@ impl RedisBackend {
         let mut script = redis::cmd("EVAL");
         script.arg(SET_IF).arg(1).arg(name).arg(condition);
         script.arg(writes::milliseconds(now, deadline)).arg(value);
-        let reply = self.link.run(vec![script], Repeat::No)?.remove(0);
-        match reply.map_err(BackendError::Failed)? {
+        match self.link.run(vec![script], Repeat::No).swap_remove(0)? {
             Value::Array(items) => match items.as_slice() {
                 [Value::Int(1)] => Ok(SetOutcome::Stored(version(value))),
                 [Value::Int(0)] => Ok(SetOutcome::Conflict(None)),
@@ -296,6 +294,10 @@ impl Backend for RedisBackend {
         if condition != Condition::Always {
             return self.set_if(now, key, value, deadline, condition);
         }
+        if let Some(trouble) = self.link.away(&self.name(key)) {
+            // Kept for the end of the turn, it would fail for everybody who wrote in it.
+            return Err(trouble.into());
+        }
         let at = match deadline {
             Deadline::Never => None,
             Deadline::At(at) => Some(at),
@@ -352,7 +354,7 @@ impl Backend for RedisBackend {
         visit: &mut Visitor<'_>,
     ) -> Result<Option<Cursor>, BackendError> {
         self.flush();
-        let mut step = self.walks.resume(cursor, &mut self.link, &self.prefix)?;
+        let mut step = self.walks.resume(cursor, &self.link, &self.prefix)?;
         loop {
             let keys: Vec<&[u8]> = step.keys.iter().map(Vec::as_slice).collect();
             self.fetch(now, &keys)?;
@@ -364,7 +366,7 @@ impl Backend for RedisBackend {
                     return Ok(self.walks.pause(step));
                 }
             }
-            match walk::next(step, &mut self.link, &self.prefix)? {
+            match walk::next(step, &self.link, &self.prefix)? {
                 Some(next) => step = next,
                 None => return Ok(None),
             }
@@ -376,7 +378,7 @@ impl Backend for RedisBackend {
     fn length(&mut self, _now: Millis) -> Result<u64, BackendError> {
         self.flush();
         let mut names = walk::Names::default();
-        walk::each_page(&mut self.link, &self.prefix, |keys| {
+        walk::each_page(&self.link, &self.prefix, |keys| {
             names.add(&keys);
             Vec::new()
         })?;
@@ -387,7 +389,7 @@ impl Backend for RedisBackend {
         self.flush();
         self.known.clear();
         let prefix = self.prefix.clone();
-        walk::each_page(&mut self.link, &self.prefix, |keys| {
+        walk::each_page(&self.link, &self.prefix, |keys| {
             let name = |key: Vec<u8>| command("UNLINK", &[prefix.as_slice(), &key].concat());
             keys.into_iter().map(name).collect()
         })?;
@@ -430,7 +432,7 @@ fn entry(
     ttl: Option<Reply>,
 ) -> Result<Option<Held>, BackendError> {
     let said = |reply: Option<Reply>| match reply {
-        Some(reply) => reply.map_err(BackendError::Failed),
+        Some(reply) => reply.map_err(BackendError::from),
         None => Err(unexpected()),
     };
     let deadline = match said(ttl)? {
