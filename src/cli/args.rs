@@ -4,6 +4,7 @@
 //! written twice; their values are kept as they are, for the merge to read. Pure.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::num::NonZeroU64;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::PathBuf;
@@ -14,7 +15,7 @@ use clap::{Arg, ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Par
 use clap_complete::Shell;
 
 use crate::config::merge::Flags;
-use crate::config::settings::{Purpose, SETTINGS, Setting, Shape};
+use crate::config::settings::{self, Purpose, Setting, Shape};
 use crate::config::{Invalid, duration};
 use crate::contract::{Condition, Expiry, Seq};
 use crate::snapshot::Format;
@@ -26,12 +27,22 @@ use super::help;
 pub(crate) const CONFIG_VARIABLE: &str = "MEMSTORE_CONFIG";
 
 /// What was typed.
-#[derive(Debug)]
 pub(crate) struct Typed {
     pub(crate) action: Action,
     pub(crate) config_file: Option<PathBuf>,
     /// The settings that were given as flags.
     pub(crate) flags: Flags,
+}
+
+/// Without the values of flags: that of --store may have a password in it.
+impl fmt::Debug for Typed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Typed")
+            .field("action", &self.action)
+            .field("config_file", &self.config_file)
+            .field("flags", &self.flags.keys())
+            .finish()
+    }
 }
 
 /// What is to be done.
@@ -241,12 +252,11 @@ struct TouchArgs {
 /// # Errors
 ///
 /// What is to be told instead: also help and the version, where those were asked for.
-pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Typed, clap::Error> {
-    let arguments: Vec<_> = arguments.collect();
+pub(crate) fn parse(arguments: &[OsString]) -> Result<Typed, clap::Error> {
     let mut command = help::attach(command());
     let matches = command
-        .try_get_matches_from_mut(&arguments)
-        .map_err(|error| hint(error, &arguments))?;
+        .try_get_matches_from_mut(arguments)
+        .map_err(|error| hint(error, arguments))?;
     let line = Line::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
     let mut typed = Typed {
         action: line.verb.action(),
@@ -291,7 +301,7 @@ fn hint(mut error: clap::Error, arguments: &[OsString]) -> clap::Error {
 pub(crate) fn command() -> clap::Command {
     let command = Line::command().disable_help_subcommand(true);
     command.mut_subcommands(|sub| match purpose(sub.get_name()) {
-        Some(purpose) => sub.arg(config_file()).args(settings(purpose).map(flag)),
+        Some(purpose) => sub.arg(config_file()).args(counting(purpose).map(flag)),
         None => sub,
     })
 }
@@ -307,10 +317,8 @@ pub(crate) fn purpose(name: &str) -> Option<Purpose> {
     }
 }
 
-fn settings(purpose: Purpose) -> impl Iterator<Item = &'static Setting> {
-    SETTINGS
-        .iter()
-        .filter(move |setting| setting.counts_for(purpose))
+fn counting(purpose: Purpose) -> impl Iterator<Item = &'static Setting> {
+    settings::all().filter(move |setting| setting.counts_for(purpose))
 }
 
 fn config_file() -> Arg {
@@ -349,7 +357,7 @@ fn flags(purpose: Purpose, matches: &ArgMatches) -> Flags {
         let values = matches.get_many::<OsString>(setting.key)?;
         Some((setting.key, values.cloned().collect()))
     };
-    settings(purpose).filter_map(given).collect()
+    counting(purpose).filter_map(given).collect()
 }
 
 fn ttl(text: &str) -> Result<Duration, Invalid> {

@@ -4,7 +4,7 @@ use super::*;
 
 fn parse_line(line: &[&str]) -> Result<Typed, String> {
     let arguments = ["memstore-cluster"].iter().chain(line).map(OsString::from);
-    parse(arguments).map_err(|error| error.to_string())
+    parse(&arguments.collect::<Vec<_>>()).map_err(|error| error.to_string())
 }
 
 fn action(line: &[&str]) -> Action {
@@ -32,7 +32,7 @@ fn every_setting_is_a_flag_where_it_counts_and_only_there() {
     let command = command();
     for sub in command.get_subcommands() {
         let purpose = purpose(sub.get_name());
-        for setting in SETTINGS {
+        for setting in settings::all() {
             let arg = sub
                 .get_arguments()
                 .find(|arg| arg.get_long() == Some(setting.key));
@@ -161,9 +161,22 @@ fn a_touch_says_until_when() {
 }
 
 #[test]
+fn what_was_typed_is_shown_without_passwords() {
+    let url = "redis://me:hunter2@host";
+    for line in [
+        &["serve", "--store", url][..],
+        &["copy", url, "master:"],
+        &["copy", "master:", url],
+    ] {
+        let shown = format!("{:?}", parse_line(line).unwrap());
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+}
+
+#[test]
 fn keys_are_bytes() {
     use std::os::unix::ffi::OsStringExt;
     let line = [b"m".to_vec(), b"get".to_vec(), vec![0xff]];
-    let typed = parse(line.into_iter().map(OsString::from_vec)).unwrap();
+    let typed = parse(&line.map(OsString::from_vec)).unwrap();
     assert_eq!(typed.action, Action::Ask(Request::Get { key: vec![0xff] }));
 }

@@ -50,7 +50,9 @@ alike is not written again, so a copy that was stopped is taken up by running it
 it has, it keeps. At the end both are read again and compared, with a checksum; the code is 1 where \
 they differ. With --live what is written and removed meanwhile is copied too, about once a second, \
 until this is ended by Ctrl-C or SIGTERM, when a last pass is made. Of a master's store strings of \
-database 0 are copied; hashes and other databases are not.";
+database 0 are copied; hashes and other databases are not. A password in a URL can be read by every \
+user of this machine in the list of processes; redis://HOST?password-file=PATH has it in a file that \
+nobody else may read.";
 
 /// What `config` does.
 pub(super) const CONFIG: &str = "\

@@ -49,14 +49,15 @@ fn dispatch(
     arguments: impl Iterator<Item = OsString>,
     environment: &Environment,
 ) -> Result<Exit, Failure> {
-    let typed = match args::parse(arguments) {
+    let arguments: Vec<_> = arguments.collect();
+    let typed = match args::parse(&arguments) {
         Ok(typed) => typed,
         Err(answer) if is_manual(&answer) => {
             answer.print()?;
             let asked_for = !answer.use_stderr();
             return Ok(if asked_for { Exit::Ok } else { Exit::Usage });
         }
-        Err(error) => return Err(Failure::usage(&error)),
+        Err(error) => return Err(Failure::usage(&error, &arguments)),
     };
     let load = |purpose| load::load(purpose, &typed, environment);
     match &typed.action {

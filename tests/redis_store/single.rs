@@ -1,12 +1,14 @@
 //! One server: what is written is what other clients of it see, and the other way round.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use memstore_cluster::backend::{Backend, Cursor, Deadline, SetOutcome, Walk};
 use memstore_cluster::contract::{Condition, Seq};
 use memstore_cluster::time::{Clock, Millis, SystemClock};
 
-use crate::common::eventually;
+use crate::common::{eventually, folder};
 use crate::servers::{Server, open};
 
 fn now() -> Millis {
@@ -223,6 +225,26 @@ fn it_logs_in_and_says_when_it_is_not_let_in() {
         assert!(!error.contains("wrong@"), "{error}");
     }
     let store = &mut open(&server.url().replace("//", "//:right@")).unwrap();
+    assert!(get(store, "k").is_none());
+    let folder = folder();
+    let file = folder.path().join("password");
+    let in_a_file = format!("{}?password-file={}", server.url(), file.display());
+    let refused = |words: &str| {
+        let error = open(&in_a_file).unwrap_err().to_string();
+        assert!(error.contains(words), "{words}: {error}");
+        assert!(!error.contains("right"), "{error}");
+    };
+    refused("No such file");
+    let write = |password: &str, mode| {
+        fs::write(&file, password).unwrap();
+        fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
+    };
+    write("right\n", 0o644);
+    refused("open to others");
+    write("\n", 0o600);
+    refused("there is no password in");
+    write("right\n", 0o600);
+    let store = &mut open(&in_a_file).unwrap();
     assert!(get(store, "k").is_none());
     let unix = format!("redis+unix://:right@{}?db=3", server.sock().display());
     let store = &mut open(&unix).unwrap();

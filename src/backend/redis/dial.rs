@@ -3,6 +3,7 @@
 //! Nothing here has a limit of time; whoever dials sets one.
 
 use std::fs;
+use std::path::Path;
 use std::sync::{Arc, Once};
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
@@ -12,7 +13,9 @@ use redis::{
     ProtocolVersion, PushInfo, RedisConnectionInfo, RedisError, TlsCertificates, Value,
 };
 
-use crate::config::{Host, Redis, Servers};
+use crate::config::{Host, Password, Redis, Servers};
+use crate::error::Error;
+use crate::secrets;
 
 /// Is given what a server says without being asked.
 pub(super) type Listener = Arc<dyn Fn(PushInfo) + Send + Sync>;
@@ -44,6 +47,9 @@ impl Dialer {
         let ca = target.ca.as_ref().map(|path| {
             fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
         });
+        if let Some(Password::File(path)) = &target.login.password {
+            password(path)?;
+        }
         Ok(Self {
             target: target.clone(),
             ca: ca.transpose()?,
@@ -86,7 +92,7 @@ impl Dialer {
         listener: Listener,
     ) -> Result<MultiplexedConnection, RedisError> {
         let settings = self
-            .login()
+            .login()?
             .set_db(i64::from(database))
             .set_protocol(ProtocolVersion::RESP3)
             .set_lib_name(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
@@ -136,7 +142,7 @@ impl Dialer {
         let stranger = RedisConnectionInfo::default();
         let named = match self.asked(sentinel, service, stranger).await {
             Err(error) if error.code() == Some("NOAUTH") => {
-                self.asked(sentinel, service, self.login()).await?
+                self.asked(sentinel, service, self.login()?).await?
             }
             named => named?,
         };
@@ -197,15 +203,35 @@ impl Dialer {
         }
     }
 
-    fn login(&self) -> RedisConnectionInfo {
+    /// A password in a file may have changed since the last time.
+    fn login(&self) -> Result<RedisConnectionInfo, RedisError> {
+        let login = &self.target.login;
         let mut settings = RedisConnectionInfo::default();
-        if let Some(user) = &self.target.login.user {
+        if let Some(user) = &login.user {
             settings = settings.set_username(user);
         }
-        if let Some(password) = &self.target.login.password {
-            settings = settings.set_password(password);
+        match &login.password {
+            Some(Password::Given(password)) => settings = settings.set_password(password),
+            Some(Password::File(path)) => {
+                let password = password(path)
+                    .map_err(|why| (ErrorKind::InvalidClientConfig, "no password", why))?;
+                settings = settings.set_password(&password);
+            }
+            None => {}
         }
-        settings
+        Ok(settings)
+    }
+}
+
+fn password(path: &Path) -> Result<String, String> {
+    let bytes = secrets::read(path, "password").map_err(|error| match error {
+        Error::Io { action, source } => format!("cannot {action}: {source}"),
+        other => other.to_string(),
+    })?;
+    match std::str::from_utf8(&bytes) {
+        Ok("") => Err(format!("there is no password in {}", path.display())),
+        Ok(password) => Ok(password.to_owned()),
+        Err(_) => Err(format!("the password in {} is not UTF-8", path.display())),
     }
 }
 
