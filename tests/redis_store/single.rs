@@ -254,6 +254,41 @@ fn it_logs_in_and_says_when_it_is_not_let_in() {
 }
 
 #[test]
+fn a_password_that_changes_in_its_file_changes_without_a_restart() {
+    let Some(server) = Server::start(&["--requirepass", "first"]) else {
+        return;
+    };
+    let folder = folder();
+    let file = folder.path().join("password");
+    let write = |password: &str| {
+        fs::write(&file, password).unwrap();
+        fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+    };
+    let cli = |password: &str, args: &[&str]| {
+        server.cli(&[&["-a", password, "--no-auth-warning"], args].concat())
+    };
+    write("first");
+    let url = format!("{}?password-file={}", server.url(), file.display());
+    let store = &mut open(&url).unwrap();
+    set(store, "k", "v", Deadline::Never, Condition::Always);
+    cli("first", &["CONFIG", "SET", "requirepass", "second"]);
+    cli("second", &["CLIENT", "KILL", "TYPE", "normal"]);
+    eventually("it is not let in", || {
+        let found = store.get(now(), b"k").map(|_| ());
+        store.commit().unwrap();
+        found
+            .is_err_and(|error| error.to_string().contains("WRONGPASS"))
+            .then_some(())
+    });
+    write("second");
+    eventually("it is let in again", || {
+        let found = store.get(now(), b"k").is_ok();
+        store.commit().unwrap();
+        found.then_some(())
+    });
+}
+
+#[test]
 fn nothing_is_lost_and_everything_is_told_while_the_server_is_away() {
     let Some(mut server) = Server::start(&[]) else {
         return;
