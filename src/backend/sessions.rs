@@ -222,6 +222,10 @@ impl Backend for SessionRules {
     fn commit(&mut self) -> Result<(), BackendError> {
         self.inner.commit()
     }
+
+    fn is_done(&self, key: &[u8]) -> bool {
+        self.inner.is_done(key)
+    }
 }
 
 /// How long a cookie lives.

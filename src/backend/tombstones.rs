@@ -358,6 +358,10 @@ impl Backend for Tombstones {
     fn commit(&mut self) -> Result<(), BackendError> {
         self.0.all.commit()
     }
+
+    fn is_done(&self, key: &[u8]) -> bool {
+        self.0.all.is_done(key)
+    }
 }
 
 #[cfg(test)]

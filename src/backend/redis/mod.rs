@@ -22,7 +22,7 @@ mod walk;
 mod writes;
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use redis::{Cmd, Value};
@@ -42,9 +42,11 @@ use crate::error::Error;
 use crate::time::Millis;
 
 /// Writes under a condition. `KEYS`: the key. `ARGV`: `absent`, `present` or a version in
-/// hexadecimal digits; what [`writes::milliseconds`] gives; the value.
+/// hexadecimal digits; what [`writes::milliseconds`] gives; the value. What a command in it refuses
+/// is returned as that command says it.
 const SET_IF: &str = "
-local found = redis.call('GET', KEYS[1])
+local found = redis.pcall('GET', KEYS[1])
+if type(found) == 'table' then return found end
 local version = found and string.sub(redis.sha1hex(found), 1, 16)
 if ARGV[1] == 'absent' then
     if found then return {0, version} end
@@ -53,15 +55,17 @@ elseif not found then
 elseif ARGV[1] ~= 'present' and ARGV[1] ~= version then
     return {0, version}
 end
+local done
 if ARGV[2] == 'gone' then
-    redis.call('UNLINK', KEYS[1])
+    done = redis.pcall('UNLINK', KEYS[1])
 elseif ARGV[2] == 'never' then
-    redis.call('SET', KEYS[1], ARGV[3])
+    done = redis.pcall('SET', KEYS[1], ARGV[3])
 elseif ARGV[2] == 'keep' then
-    redis.call('SET', KEYS[1], ARGV[3], 'KEEPTTL')
+    done = redis.pcall('SET', KEYS[1], ARGV[3], 'KEEPTTL')
 else
-    redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[2])
+    done = redis.pcall('SET', KEYS[1], ARGV[3], 'PX', ARGV[2])
 end
+if type(done) == 'table' and done.err then return done end
 return {1}
 ";
 
@@ -88,6 +92,8 @@ pub struct RedisBackend {
     walks: Walks,
     /// A write of this turn failed.
     failure: Option<BackendError>,
+    /// The keys of the writes that failed, of this turn or the last one in which any did.
+    undone: HashSet<Vec<u8>>,
 }
 
 impl std::fmt::Debug for RedisBackend {
@@ -116,6 +122,7 @@ impl RedisBackend {
             writes: Writes::default(),
             walks: Walks::default(),
             failure: None,
+            undone: HashSet::new(),
         };
         let failed = |error: BackendError| Error::Backend(error.to_string());
         backend
@@ -183,22 +190,28 @@ impl RedisBackend {
 
     /// Sends what was written so far.
     fn flush(&mut self) {
-        let writes = std::mem::take(&mut self.writes);
-        let commands: Vec<Cmd> = writes
-            .into_iter()
-            .map(|(key, write)| {
-                let name = self.name(&key);
-                if let Some(near) = &self.near {
-                    near.written(&name);
-                }
-                write.command(&name)
-            })
-            .collect();
+        let mut keys = Vec::new();
+        let mut commands = Vec::new();
+        for (key, write) in std::mem::take(&mut self.writes) {
+            let name = self.name(&key);
+            if let Some(near) = &self.near {
+                near.written(&name);
+            }
+            commands.push(write.command(&name));
+            keys.push(key);
+        }
         // Done twice they do the same.
         let replies = self.link.run(commands, Repeat::Yes);
-        if let Some(trouble) = replies.into_iter().find_map(Result::err) {
+        for (key, reply) in keys.into_iter().zip(replies) {
+            let Err(trouble) = reply else {
+                continue;
+            };
             self.known.clear();
-            self.failure = Some(trouble.into());
+            if self.failure.is_none() {
+                self.undone.clear();
+            }
+            self.undone.insert(key);
+            self.failure.get_or_insert(trouble.into());
         }
     }
 
@@ -404,6 +417,10 @@ impl Backend for RedisBackend {
         self.flush();
         self.known.clear();
         self.failure.take().map_or(Ok(()), Err)
+    }
+
+    fn is_done(&self, key: &[u8]) -> bool {
+        !self.undone.contains(key)
     }
 }
 
