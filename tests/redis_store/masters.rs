@@ -79,3 +79,30 @@ fn what_the_server_refuses_to_one_harms_nobody_who_writes_at_the_same_time() {
         );
     }
 }
+
+#[test]
+fn what_the_server_says_no_to_is_told_in_its_words() {
+    let Some(server) = Server::start(&[]) else {
+        return;
+    };
+    let url = server.url();
+    let master = Master::start(&["--store", url.as_str()]);
+    let mut wire = master.connect();
+    let mut refusal = |request: &str, words: &str| {
+        wire.send(&format!("{request}\r\n"));
+        let reply = wire.line();
+        assert!(reply.starts_with(words), "{request}: {reply}");
+        assert!(!reply.contains("script"), "{request}: {reply}");
+    };
+    server.cli(&["HSET", "hash", "f", "v"]);
+    refusal("GET hash", "-WRONGTYPE ");
+    refusal("SET hash v NX", "-WRONGTYPE ");
+    server.cli(&["CONFIG", "SET", "maxmemory", "1mb"]);
+    refusal("SET k v", "-OOM ");
+    refusal("SET k v NX", "-OOM ");
+    server.cli(&["CONFIG", "SET", "maxmemory", "0"]);
+    server.cli(&["REPLICAOF", "127.0.0.1", "1"]);
+    refusal("SET k v", "-READONLY ");
+    server.cli(&["REPLICAOF", "NO", "ONE"]);
+    refusal("SET k v", "+OK");
+}
