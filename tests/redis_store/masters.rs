@@ -89,7 +89,7 @@ fn what_the_server_says_no_to_is_told_in_its_words() {
     let master = Master::start(&["--store", url.as_str()]);
     let mut wire = master.connect();
     let mut refusal = |request: &str, words: &str| {
-        wire.send(&format!("{request}\r\n"));
+        wire.send(format!("{request}\r\n"));
         let reply = wire.line();
         assert!(reply.starts_with(words), "{request}: {reply}");
         assert!(!reply.contains("script"), "{request}: {reply}");
