@@ -327,12 +327,19 @@ pub trait Backend: Send {
     /// step of upkeep. It may take as long as the disk does.
     ///
     /// # Errors
-    /// Nothing that was written since the last commit is done; the backend is as it was then, and
-    /// can be used on. Where it [blocks](Self::blocks), the error is the answer to whoever wrote or
+    /// Nothing that was written since the last commit is done, but for what [`is_done`](Self::is_done)
+    /// names; else the backend is as it was then, and can be used on. Where it [blocks](Self::blocks), the error is the answer to whoever wrote or
     /// may have read what was written. After [`BackendError::Broken`], and after any error of a
     /// backend that does not block, the master ends without acknowledging anything.
     fn commit(&mut self) -> Result<(), BackendError> {
         Ok(())
+    }
+
+    /// After a [`commit`](Self::commit) that failed: whether what was written to this key is done
+    /// all the same. Only of a backend that [is shared](Self::is_shared) this is asked; where a
+    /// commit is done as a whole or not at all, there is nothing to tell.
+    fn is_done(&self, _key: &[u8]) -> bool {
+        false
     }
 }
 

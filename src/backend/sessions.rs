@@ -11,6 +11,7 @@
 //!   deadline in `cookie.expires`, where there was one before.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use super::session::{Cookie, Lifetime, with_expires};
 use super::{
@@ -233,6 +234,10 @@ impl Backend for SessionRules {
 
     fn commit(&mut self) -> Result<(), BackendError> {
         self.inner.commit()
+    }
+
+    fn is_done(&self, key: &[u8]) -> bool {
+        self.inner.is_done(key)
     }
 }
 

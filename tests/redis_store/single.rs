@@ -254,6 +254,41 @@ fn it_logs_in_and_says_when_it_is_not_let_in() {
 }
 
 #[test]
+fn a_password_that_changes_in_its_file_changes_without_a_restart() {
+    let Some(server) = Server::start(&["--requirepass", "first"]) else {
+        return;
+    };
+    let folder = folder();
+    let file = folder.path().join("password");
+    let write = |password: &str| {
+        fs::write(&file, password).unwrap();
+        fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+    };
+    let cli = |password: &str, args: &[&str]| {
+        server.cli(&[&["-a", password, "--no-auth-warning"], args].concat())
+    };
+    write("first");
+    let url = format!("{}?password-file={}", server.url(), file.display());
+    let store = &mut open(&url).unwrap();
+    set(store, "k", "v", Deadline::Never, Condition::Always);
+    cli("first", &["CONFIG", "SET", "requirepass", "second"]);
+    cli("second", &["CLIENT", "KILL", "TYPE", "normal"]);
+    eventually("it is not let in", || {
+        let found = store.get(now(), b"k").map(|_| ());
+        store.commit().unwrap();
+        found
+            .is_err_and(|error| error.to_string().contains("WRONGPASS"))
+            .then_some(())
+    });
+    write("second");
+    eventually("it is let in again", || {
+        let found = store.get(now(), b"k").is_ok();
+        store.commit().unwrap();
+        found.then_some(())
+    });
+}
+
+#[test]
 fn nothing_is_lost_and_everything_is_told_while_the_server_is_away() {
     let Some(mut server) = Server::start(&[]) else {
         return;
@@ -264,10 +299,8 @@ fn nothing_is_lost_and_everything_is_told_while_the_server_is_away() {
     let error = store.get(now(), b"k").unwrap_err().to_string();
     assert!(error.contains(&server.port.to_string()), "{error}");
     let always = Condition::Always;
-    store
-        .set(now(), b"k", b"w", Deadline::Never, always)
-        .unwrap();
-    store.commit().unwrap_err();
+    let written = store.set(now(), b"k", b"w", Deadline::Never, always);
+    written.and_then(|_| store.commit()).unwrap_err();
     server.restart();
     eventually("it finds the server again", || {
         let found = store.get(now(), b"k").is_ok();
@@ -302,4 +335,31 @@ fn a_server_that_does_not_answer_is_waited_for_no_longer_than_was_said() {
         store.commit().unwrap();
         found.then_some(())
     });
+}
+
+#[test]
+fn a_connection_that_the_server_closed_is_made_anew_before_it_is_missed() {
+    let Some(server) = Server::start(&[]) else {
+        return;
+    };
+    let store = &mut open(&server.url()).unwrap();
+    for round in 0..10 {
+        server.cli(&["CLIENT", "KILL", "TYPE", "normal"]);
+        let value = round.to_string();
+        let key = format!("k{round}");
+        let never = Deadline::Never;
+        if round % 2 == 0 {
+            set(store, &key, &value, never, Condition::Always);
+        } else {
+            // This is not sent again by itself.
+            eventually("it is connected again", || {
+                server
+                    .cli(&["CLIENT", "LIST"])
+                    .contains("resp=3")
+                    .then_some(())
+            });
+            stored(set(store, &key, &value, never, Condition::IfAbsent));
+        }
+        assert_eq!(server.cli(&["GET", &key]), value);
+    }
 }

@@ -12,21 +12,25 @@
 //! expected, is asked for by itself. Nothing is remembered from one turn to the next, except in
 //! the near cache, where one is asked for.
 
+mod cluster;
 mod dial;
 mod link;
 mod near;
+mod node;
+mod slots;
 mod walk;
 mod writes;
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use redis::{Cmd, Value};
 use sha1::{Digest, Sha1};
 
-use self::link::{Link, Repeat, Reply};
+use self::link::Link;
 use self::near::Near;
+use self::node::{Repeat, Reply};
 use self::walk::Walks;
 use self::writes::{Write, Writes, left};
 use super::{
@@ -38,9 +42,11 @@ use crate::error::Error;
 use crate::time::Millis;
 
 /// Writes under a condition. `KEYS`: the key. `ARGV`: `absent`, `present` or a version in
-/// hexadecimal digits; what [`writes::milliseconds`] gives; the value.
+/// hexadecimal digits; what [`writes::milliseconds`] gives; the value. What a command in it refuses
+/// is returned as that command says it.
 const SET_IF: &str = "
-local found = redis.call('GET', KEYS[1])
+local found = redis.pcall('GET', KEYS[1])
+if type(found) == 'table' then return found end
 local version = found and string.sub(redis.sha1hex(found), 1, 16)
 if ARGV[1] == 'absent' then
     if found then return {0, version} end
@@ -49,15 +55,17 @@ elseif not found then
 elseif ARGV[1] ~= 'present' and ARGV[1] ~= version then
     return {0, version}
 end
+local done
 if ARGV[2] == 'gone' then
-    redis.call('UNLINK', KEYS[1])
+    done = redis.pcall('UNLINK', KEYS[1])
 elseif ARGV[2] == 'never' then
-    redis.call('SET', KEYS[1], ARGV[3])
+    done = redis.pcall('SET', KEYS[1], ARGV[3])
 elseif ARGV[2] == 'keep' then
-    redis.call('SET', KEYS[1], ARGV[3], 'KEEPTTL')
+    done = redis.pcall('SET', KEYS[1], ARGV[3], 'KEEPTTL')
 else
-    redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[2])
+    done = redis.pcall('SET', KEYS[1], ARGV[3], 'PX', ARGV[2])
 end
+if type(done) == 'table' and done.err then return done end
 return {1}
 ";
 
@@ -84,6 +92,8 @@ pub struct RedisBackend {
     walks: Walks,
     /// A write of this turn failed.
     failure: Option<BackendError>,
+    /// The keys of the writes that failed, of this turn or the last one in which any did.
+    undone: HashSet<Vec<u8>>,
 }
 
 impl std::fmt::Debug for RedisBackend {
@@ -112,9 +122,18 @@ impl RedisBackend {
             writes: Writes::default(),
             walks: Walks::default(),
             failure: None,
+            undone: HashSet::new(),
         };
-        let tried = backend.fetch(Millis::ZERO, &[b""]);
-        tried.map_err(|error| Error::Backend(error.to_string()))?;
+        let failed = |error: BackendError| Error::Backend(error.to_string());
+        backend
+            .link
+            .reach()
+            .map_err(|trouble| failed(trouble.into()))?;
+        match backend.fetch(Millis::ZERO, &[b""]) {
+            // Of a cluster that server may be away that has it, or have something else there.
+            Err(error) if !backend.link.is_cluster() => return Err(failed(error)),
+            _ => {}
+        }
         backend.known.clear();
         Ok(backend)
     }
@@ -145,17 +164,10 @@ impl RedisBackend {
         let commands = asked
             .iter()
             .flat_map(|(_, name)| [command("GET", name), command("PTTL", name)]);
-        let replies = self.link.run(commands.collect(), Repeat::Yes);
-        let mut replies = replies.map(Vec::into_iter);
+        let mut replies = self.link.run(commands.collect(), Repeat::Yes).into_iter();
         let mut failure = None;
         for (key, name) in asked {
-            let held = match &mut replies {
-                Ok(replies) => {
-                    let (value, ttl) = (replies.next(), replies.next());
-                    entry(now, value, ttl)
-                }
-                Err(error) => Err(BackendError::Failed(error.to_string())),
-            };
+            let held = entry(now, replies.next(), replies.next());
             if let Some(near) = &self.near {
                 near.answered(&name, held.as_ref().ok().and_then(Option::as_ref));
             }
@@ -178,28 +190,28 @@ impl RedisBackend {
 
     /// Sends what was written so far.
     fn flush(&mut self) {
-        let writes = std::mem::take(&mut self.writes);
-        let commands: Vec<Cmd> = writes
-            .into_iter()
-            .map(|(key, write)| {
-                let name = self.name(&key);
-                if let Some(near) = &self.near {
-                    near.written(&name);
-                }
-                write.command(&name)
-            })
-            .collect();
+        let mut keys = Vec::new();
+        let mut commands = Vec::new();
+        for (key, write) in std::mem::take(&mut self.writes) {
+            let name = self.name(&key);
+            if let Some(near) = &self.near {
+                near.written(&name);
+            }
+            commands.push(write.command(&name));
+            keys.push(key);
+        }
         // Done twice they do the same.
-        let failure = match self.link.run(commands, Repeat::Yes) {
-            Ok(replies) => replies
-                .into_iter()
-                .find_map(Result::err)
-                .map(BackendError::Failed),
-            Err(error) => Some(error),
-        };
-        if failure.is_some() {
+        let replies = self.link.run(commands, Repeat::Yes);
+        for (key, reply) in keys.into_iter().zip(replies) {
+            let Err(trouble) = reply else {
+                continue;
+            };
             self.known.clear();
-            self.failure = failure;
+            if self.failure.is_none() {
+                self.undone.clear();
+            }
+            self.undone.insert(key);
+            self.failure.get_or_insert(trouble.into());
         }
     }
 
@@ -234,8 +246,7 @@ impl RedisBackend {
         let mut script = redis::cmd("EVAL");
         script.arg(SET_IF).arg(1).arg(name).arg(condition);
         script.arg(writes::milliseconds(now, deadline)).arg(value);
-        let reply = self.link.run(vec![script], Repeat::No)?.remove(0);
-        match reply.map_err(BackendError::Failed)? {
+        match self.link.run(vec![script], Repeat::No).swap_remove(0)? {
             Value::Array(items) => match items.as_slice() {
                 [Value::Int(1)] => Ok(SetOutcome::Stored(version(value))),
                 [Value::Int(0)] => Ok(SetOutcome::Conflict(None)),
@@ -296,6 +307,10 @@ impl Backend for RedisBackend {
         if condition != Condition::Always {
             return self.set_if(now, key, value, deadline, condition);
         }
+        if let Some(trouble) = self.link.away(&self.name(key)) {
+            // Kept for the end of the turn, it would fail for everybody who wrote in it.
+            return Err(trouble.into());
+        }
         let at = match deadline {
             Deadline::Never => None,
             Deadline::At(at) => Some(at),
@@ -352,7 +367,7 @@ impl Backend for RedisBackend {
         visit: &mut Visitor<'_>,
     ) -> Result<Option<Cursor>, BackendError> {
         self.flush();
-        let mut step = self.walks.resume(cursor, &mut self.link, &self.prefix)?;
+        let mut step = self.walks.resume(cursor, &self.link, &self.prefix)?;
         loop {
             let keys: Vec<&[u8]> = step.keys.iter().map(Vec::as_slice).collect();
             self.fetch(now, &keys)?;
@@ -364,7 +379,7 @@ impl Backend for RedisBackend {
                     return Ok(self.walks.pause(step));
                 }
             }
-            match walk::next(step, &mut self.link, &self.prefix)? {
+            match walk::next(step, &self.link, &self.prefix)? {
                 Some(next) => step = next,
                 None => return Ok(None),
             }
@@ -376,7 +391,7 @@ impl Backend for RedisBackend {
     fn length(&mut self, _now: Millis) -> Result<u64, BackendError> {
         self.flush();
         let mut names = walk::Names::default();
-        walk::each_page(&mut self.link, &self.prefix, |keys| {
+        walk::each_page(&self.link, &self.prefix, |keys| {
             names.add(&keys);
             Vec::new()
         })?;
@@ -387,7 +402,7 @@ impl Backend for RedisBackend {
         self.flush();
         self.known.clear();
         let prefix = self.prefix.clone();
-        walk::each_page(&mut self.link, &self.prefix, |keys| {
+        walk::each_page(&self.link, &self.prefix, |keys| {
             let name = |key: Vec<u8>| command("UNLINK", &[prefix.as_slice(), &key].concat());
             keys.into_iter().map(name).collect()
         })?;
@@ -402,6 +417,10 @@ impl Backend for RedisBackend {
         self.flush();
         self.known.clear();
         self.failure.take().map_or(Ok(()), Err)
+    }
+
+    fn is_done(&self, key: &[u8]) -> bool {
+        !self.undone.contains(key)
     }
 }
 
@@ -430,7 +449,7 @@ fn entry(
     ttl: Option<Reply>,
 ) -> Result<Option<Held>, BackendError> {
     let said = |reply: Option<Reply>| match reply {
-        Some(reply) => reply.map_err(BackendError::Failed),
+        Some(reply) => reply.map_err(BackendError::from),
         None => Err(unexpected()),
     };
     let deadline = match said(ttl)? {

@@ -8,12 +8,12 @@
 use std::collections::{HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 
-use redis::{Cmd, Value};
+use redis::Cmd;
 
-use super::link::{At, Link, Repeat};
+use super::link::{At, Link};
+use super::node::Repeat;
 use super::unexpected;
 use crate::backend::{BackendError, Cursor};
-use crate::config::Host;
 
 /// Keys of a page, about.
 const PAGE: u32 = 256;
@@ -52,7 +52,7 @@ impl Walks {
     pub(super) fn resume(
         &self,
         cursor: Cursor,
-        link: &mut Link,
+        link: &Link,
         prefix: &[u8],
     ) -> Result<Step, BackendError> {
         let paused = self.paused.iter().find(|(number, _)| *number == cursor.0);
@@ -78,9 +78,9 @@ impl Walks {
 }
 
 /// The first page of all.
-fn first(link: &mut Link, prefix: &[u8]) -> Result<Step, BackendError> {
+fn first(link: &Link, prefix: &[u8]) -> Result<Step, BackendError> {
     let step = Step {
-        servers: servers(link)?,
+        servers: link.servers()?,
         ..Step::default()
     };
     Ok(next(step, link, prefix)?.unwrap_or_default())
@@ -89,7 +89,7 @@ fn first(link: &mut Link, prefix: &[u8]) -> Result<Step, BackendError> {
 /// The page behind one that is finished.
 pub(super) fn next(
     mut step: Step,
-    link: &mut Link,
+    link: &Link,
     prefix: &[u8],
 ) -> Result<Option<Step>, BackendError> {
     let Some(server) = step.servers.last() else {
@@ -98,7 +98,7 @@ pub(super) fn next(
     let mut scan = redis::cmd("SCAN");
     scan.arg(step.scan).arg("MATCH").arg(pattern(prefix));
     scan.arg("COUNT").arg(PAGE).arg("TYPE").arg("string");
-    let reply = link.run_at(server, scan)?.map_err(BackendError::Failed)?;
+    let reply = link.run_at(server, scan)?;
     let (scan, names): (u64, Vec<Vec<u8>>) =
         redis::from_redis_value(reply).map_err(|_| unexpected())?;
     step.scan = scan;
@@ -112,64 +112,21 @@ pub(super) fn next(
 
 /// Gives all keys, page by page, and does with each page what `work` says.
 pub(super) fn each_page(
-    link: &mut Link,
+    link: &Link,
     prefix: &[u8],
     mut work: impl FnMut(Vec<Vec<u8>>) -> Vec<Cmd>,
 ) -> Result<(), BackendError> {
     let mut step = first(link, prefix)?;
     loop {
         let commands = work(std::mem::take(&mut step.keys));
-        for reply in link.run(commands, Repeat::Yes)? {
-            reply.map_err(BackendError::Failed)?;
+        for reply in link.run(commands, Repeat::Yes) {
+            reply?;
         }
         match next(step, link, prefix)? {
             Some(next) => step = next,
             None => return Ok(()),
         }
     }
-}
-
-/// Every server that has keys of its own.
-///
-/// They are told by their addresses, not by slots of theirs: where the slots move, the link may
-/// still believe that two of the slots are one server's, and another server would be left out.
-fn servers(link: &mut Link) -> Result<Vec<At>, BackendError> {
-    let Some(asked) = link.cluster_host().map(str::to_owned) else {
-        return Ok(vec![At::Any]);
-    };
-    let mut command = redis::cmd("CLUSTER");
-    command.arg("SLOTS");
-    let reply = link
-        .run_at(&At::Any, command)?
-        .map_err(BackendError::Failed)?;
-    primaries(&reply, &asked).ok_or_else(unexpected)
-}
-
-/// The primaries in a reply to `CLUSTER SLOTS`, each once. A server that does not know its own
-/// name is called by the name that was `asked`.
-fn primaries(reply: &Value, asked: &str) -> Option<Vec<At>> {
-    let mut primaries = Vec::new();
-    for range in reply.as_sequence()? {
-        let [_, _, primary, ..] = range.as_sequence()? else {
-            return None;
-        };
-        let [name, Value::Int(port), ..] = primary.as_sequence()? else {
-            return None;
-        };
-        let name = match name {
-            Value::Nil => asked.to_owned(),
-            name => match redis::from_redis_value_ref::<String>(name).ok()?.as_str() {
-                "" | "0.0.0.0" | "::" => asked.to_owned(),
-                name => name.to_owned(),
-            },
-        };
-        let port = u16::try_from(*port).ok()?;
-        let primary = At::Node(Host { name, port });
-        if !primaries.contains(&primary) {
-            primaries.push(primary);
-        }
-    }
-    Some(primaries)
 }
 
 /// A pattern that every name with this prefix has, and no other.
@@ -197,52 +154,5 @@ impl Names {
 
     pub(super) fn count(&self) -> u64 {
         self.0.len() as u64
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn range(first: i64, name: Value, port: i64) -> Value {
-        let server = Value::Array(vec![name, Value::Int(port)]);
-        Value::Array(vec![Value::Int(first), Value::Int(first + 1), server])
-    }
-
-    fn text(text: &str) -> Value {
-        Value::BulkString(text.into())
-    }
-
-    #[test]
-    fn each_primary_is_asked_once_by_the_name_it_goes_by() {
-        let reply = Value::Array(vec![
-            range(0, text("a"), 1),
-            range(2, text("b"), 1),
-            range(4, text("a"), 1),
-            range(6, text("a"), 2),
-            range(8, text(""), 3),
-            range(10, Value::Nil, 4),
-        ]);
-        let node = |name: &str, port| {
-            At::Node(Host {
-                name: name.to_owned(),
-                port,
-            })
-        };
-        let servers = vec![
-            node("a", 1),
-            node("b", 1),
-            node("a", 2),
-            node("asked", 3),
-            node("asked", 4),
-        ];
-        assert_eq!(primaries(&reply, "asked"), Some(servers));
-        for wrong in [
-            Value::Okay,
-            Value::Array(vec![text("a")]),
-            Value::Array(vec![range(0, text("a"), 65_536)]),
-        ] {
-            assert_eq!(primaries(&wrong, "asked"), None, "{wrong:?}");
-        }
     }
 }
