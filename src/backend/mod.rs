@@ -277,7 +277,8 @@ pub trait Backend: Send {
         Err(BackendError::Unsupported("regenerate"))
     }
 
-    /// Walks on from `cursor` until `visit` pauses, and says where to go on; `None` at the end.
+    /// Walks on from `cursor` until `visit` pauses, and says where to go on; `None` at the end. It
+    /// may pause by itself where it looks long for the next entry.
     ///
     /// An entry that is there from the start of a walk to its end is visited at least once, and
     /// only once unless it is written meanwhile. A walk ends, however much is written meanwhile.

@@ -363,3 +363,37 @@ fn a_connection_that_the_server_closed_is_made_anew_before_it_is_missed() {
         assert_eq!(server.cli(&["GET", &key]), value);
     }
 }
+
+#[test]
+fn a_walk_among_the_keys_of_many_others_pauses_and_clear_leaves_them() {
+    let Some(server) = Server::start(&[]) else {
+        return;
+    };
+    let others = "for i = 1, 100000 do redis.call('SET', 'other:' .. i, '') end";
+    server.cli(&["EVAL", others, "0"]);
+    let store = &mut open(&format!("{}?prefix=mine:&timeout=10s", server.url())).unwrap();
+    for key in 0..10u8 {
+        let always = Condition::Always;
+        store
+            .set(now(), &[key], b"v", Deadline::Never, always)
+            .unwrap();
+    }
+    store.commit().unwrap();
+    let (mut found, mut steps, mut cursor) = (Vec::new(), 0, Some(Cursor::default()));
+    while let Some(at) = cursor {
+        steps += 1;
+        cursor = store
+            .all(now(), at, &mut |key, _| {
+                found.push(key[0]);
+                Walk::On
+            })
+            .unwrap();
+        store.commit().unwrap();
+    }
+    found.sort_unstable();
+    assert_eq!(found, Vec::from_iter(0..10));
+    assert!(steps > 1, "others had no turn");
+    store.clear(now()).unwrap();
+    store.commit().unwrap();
+    assert_eq!(server.cli(&["DBSIZE"]), "100000");
+}

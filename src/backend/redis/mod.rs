@@ -14,6 +14,7 @@
 
 mod cluster;
 mod dial;
+mod held;
 mod link;
 mod near;
 mod node;
@@ -21,23 +22,22 @@ mod slots;
 mod walk;
 mod writes;
 
-use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use redis::{Cmd, Value};
-use sha1::{Digest, Sha1};
 
+use self::held::{Held, entry, version};
 use self::link::Link;
 use self::near::Near;
-use self::node::{Repeat, Reply};
+use self::node::Repeat;
 use self::walk::Walks;
 use self::writes::{Write, Writes, left};
 use super::{
     Backend, BackendError, Cursor, Deadline, EntryRef, Foreseen, SetOutcome, Visitor, Walk,
 };
 use crate::config;
-use crate::contract::{Capabilities, Condition, Kind, Seq};
+use crate::contract::{Capabilities, Condition, Seq};
 use crate::error::Error;
 use crate::time::Millis;
 
@@ -71,13 +71,13 @@ return {1}
 
 /// Keys that are asked for at once.
 const MOST_EXPECTED: usize = 4_096;
-
-/// An entry, as it is held here.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Held {
-    value: Vec<u8>,
-    deadline: Option<Millis>,
-}
+/// Bytes of values, about, that are asked for at once: of what requests wait for, and of a walk.
+const EXPECTED: usize = 64 << 20;
+const WALKED: usize = 1 << 20;
+/// What a value is taken to have before any was seen.
+const VALUE: usize = 16 << 10;
+/// Pages that a step of a walk looks at before others have their turn, also where it finds nothing.
+const MOST_PAGES: u32 = 16;
 
 /// A store kept by Redis.
 ///
@@ -94,6 +94,8 @@ pub struct RedisBackend {
     failure: Option<BackendError>,
     /// The keys of the writes that failed, of this turn or the last one in which any did.
     undone: HashSet<Vec<u8>>,
+    /// Bytes of a value, as the last ones were.
+    value_len: usize,
 }
 
 impl std::fmt::Debug for RedisBackend {
@@ -123,6 +125,7 @@ impl RedisBackend {
             walks: Walks::default(),
             failure: None,
             undone: HashSet::new(),
+            value_len: VALUE,
         };
         let failed = |error: BackendError| Error::Backend(error.to_string());
         backend
@@ -165,9 +168,13 @@ impl RedisBackend {
             .iter()
             .flat_map(|(_, name)| [command("GET", name), command("PTTL", name)]);
         let mut replies = self.link.run(commands.collect(), Repeat::Yes).into_iter();
-        let mut failure = None;
+        let (mut failure, mut bytes, mut values) = (None, 0, 0);
         for (key, name) in asked {
             let held = entry(now, replies.next(), replies.next());
+            if let Ok(Some(held)) = &held {
+                bytes += held.value.len();
+                values += 1;
+            }
             if let Some(near) = &self.near {
                 near.answered(&name, held.as_ref().ok().and_then(Option::as_ref));
             }
@@ -176,7 +183,15 @@ impl RedisBackend {
                 Err(error) => failure = Some(error),
             }
         }
+        if let Some(mean) = bytes.checked_div(values) {
+            self.value_len = usize::midpoint(self.value_len, mean);
+        }
         failure.map_or(Ok(()), Err)
+    }
+
+    /// How many keys have about so many bytes of values.
+    fn at_once(&self, bytes: usize) -> usize {
+        (bytes / (self.value_len + 1)).clamp(1, MOST_EXPECTED)
     }
 
     /// What is known of a key, which is asked for where nothing is.
@@ -280,8 +295,9 @@ impl Backend for RedisBackend {
 
     fn expect(&mut self, now: Millis, keys: &Foreseen<'_>) {
         let mut wanted = Vec::new();
+        let most = self.at_once(EXPECTED);
         keys(&mut |key| {
-            if wanted.len() < MOST_EXPECTED && !self.known.contains_key(key) {
+            if wanted.len() < most && !self.known.contains_key(key) {
                 wanted.push(key.to_vec());
             }
         });
@@ -368,24 +384,38 @@ impl Backend for RedisBackend {
     ) -> Result<Option<Cursor>, BackendError> {
         self.flush();
         let mut step = self.walks.resume(cursor, &self.link, &self.prefix)?;
-        loop {
-            let keys: Vec<&[u8]> = step.keys.iter().map(Vec::as_slice).collect();
-            self.fetch(now, &keys)?;
-            while let Some(key) = step.keys.pop() {
-                let Some(held) = self.held(now, &key)? else {
-                    continue;
-                };
-                if visit(&key, held.entry()) == Walk::Pause {
-                    return Ok(self.walks.pause(step));
+        for _ in 0..MOST_PAGES {
+            while !step.keys.is_empty() {
+                let left = step.keys.len().saturating_sub(self.at_once(WALKED));
+                let keys = step.keys.split_off(left);
+                let asked: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
+                // What failed is asked for again.
+                let _ = self.fetch(now, &asked);
+                let mut keys = keys.into_iter();
+                while let Some(key) = keys.next() {
+                    let held = match self.held(now, &key) {
+                        Ok(Some(held)) => held,
+                        Ok(None) => continue,
+                        // Somebody has put something else there since.
+                        Err(BackendError::Failed(text)) if text.starts_with("WRONGTYPE") => {
+                            continue;
+                        }
+                        Err(error) => return Err(error),
+                    };
+                    if visit(&key, held.entry()) == Walk::Pause {
+                        step.keys.extend(keys);
+                        return Ok(self.walks.pause(step));
+                    }
                 }
+                // A walk over everything must not hold everything.
+                self.known.clear();
             }
             match walk::next(step, &self.link, &self.prefix)? {
                 Some(next) => step = next,
                 None => return Ok(None),
             }
-            // A walk over everything must not hold everything.
-            self.known.clear();
         }
+        Ok(self.walks.pause(step))
     }
 
     fn length(&mut self, _now: Millis) -> Result<u64, BackendError> {
@@ -403,8 +433,8 @@ impl Backend for RedisBackend {
         self.known.clear();
         let prefix = self.prefix.clone();
         walk::each_page(&self.link, &self.prefix, |keys| {
-            let name = |key: Vec<u8>| command("UNLINK", &[prefix.as_slice(), &key].concat());
-            keys.into_iter().map(name).collect()
+            let name = |key: Vec<u8>| [prefix.as_slice(), &key].concat();
+            walk::removing(&self.link, &keys.into_iter().map(name).collect::<Vec<_>>())
         })?;
         if let Some(near) = &self.near {
             near.forget();
@@ -421,48 +451,6 @@ impl Backend for RedisBackend {
 
     fn is_done(&self, key: &[u8]) -> bool {
         !self.undone.contains(key)
-    }
-}
-
-impl Held {
-    fn entry(&self) -> EntryRef<'_> {
-        EntryRef {
-            value: Cow::Borrowed(&self.value),
-            deadline: self.deadline,
-            seq: version(&self.value),
-            kind: Kind::Bytes,
-        }
-    }
-}
-
-/// The name of the version that holds this value.
-fn version(value: &[u8]) -> Seq {
-    let digest: [u8; 20] = Sha1::digest(value).into();
-    let (first, _) = digest.split_first_chunk().expect("it is longer");
-    Seq(u64::from_be_bytes(*first))
-}
-
-/// An entry from the replies to `GET` and `PTTL`.
-fn entry(
-    now: Millis,
-    value: Option<Reply>,
-    ttl: Option<Reply>,
-) -> Result<Option<Held>, BackendError> {
-    let said = |reply: Option<Reply>| match reply {
-        Some(reply) => reply.map_err(BackendError::from),
-        None => Err(unexpected()),
-    };
-    let deadline = match said(ttl)? {
-        Value::Int(-1) => None,
-        // It went between the two.
-        Value::Int(..0) => return Ok(None),
-        Value::Int(ms) => Some(now.after_ms(ms.unsigned_abs())),
-        _ => return Err(unexpected()),
-    };
-    match said(value)? {
-        Value::BulkString(value) => Ok(Some(Held { value, deadline })),
-        Value::Nil => Ok(None),
-        _ => Err(unexpected()),
     }
 }
 

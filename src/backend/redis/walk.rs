@@ -15,8 +15,12 @@ use super::node::Repeat;
 use super::unexpected;
 use crate::backend::{BackendError, Cursor};
 
-/// Keys of a page, about.
-const PAGE: u32 = 256;
+/// Keys that a server looks at for a page: at first, and at most where few of them are ours or
+/// only their names are wanted. The most take it a millisecond or two.
+const LOOK: u32 = 256;
+const MOST: u32 = 4_096;
+/// Keys that one command removes.
+const REMOVED: usize = 256;
 /// How many paused walks are remembered.
 const PAUSED: usize = 256;
 
@@ -28,6 +32,8 @@ pub(super) struct Step {
     servers: Vec<At>,
     /// Where the server goes on.
     scan: u64,
+    /// How many keys it looks at next.
+    look: u32,
 }
 
 /// The walks that pause.
@@ -58,7 +64,7 @@ impl Walks {
         let paused = self.paused.iter().find(|(number, _)| *number == cursor.0);
         match paused {
             Some((_, step)) => Ok(step.clone()),
-            None => first(link, prefix),
+            None => first(link, prefix, LOOK),
         }
     }
 
@@ -78,9 +84,10 @@ impl Walks {
 }
 
 /// The first page of all.
-fn first(link: &Link, prefix: &[u8]) -> Result<Step, BackendError> {
+fn first(link: &Link, prefix: &[u8], look: u32) -> Result<Step, BackendError> {
     let step = Step {
         servers: link.servers()?,
+        look,
         ..Step::default()
     };
     Ok(next(step, link, prefix)?.unwrap_or_default())
@@ -97,7 +104,7 @@ pub(super) fn next(
     };
     let mut scan = redis::cmd("SCAN");
     scan.arg(step.scan).arg("MATCH").arg(pattern(prefix));
-    scan.arg("COUNT").arg(PAGE).arg("TYPE").arg("string");
+    scan.arg("COUNT").arg(step.look).arg("TYPE").arg("string");
     let reply = link.run_at(server, scan)?;
     let (scan, names): (u64, Vec<Vec<u8>>) =
         redis::from_redis_value(reply).map_err(|_| unexpected())?;
@@ -107,16 +114,19 @@ pub(super) fn next(
     }
     let key = |name: Vec<u8>| name.strip_prefix(prefix).map(<[u8]>::to_vec);
     step.keys = names.into_iter().filter_map(key).collect();
+    if step.keys.len() < step.look as usize / 8 {
+        step.look = (2 * step.look).min(MOST);
+    }
     Ok(Some(step))
 }
 
-/// Gives all keys, page by page, and does with each page what `work` says.
+/// Gives all keys to `work`, page by page, and does what it says.
 pub(super) fn each_page(
     link: &Link,
     prefix: &[u8],
     mut work: impl FnMut(Vec<Vec<u8>>) -> Vec<Cmd>,
 ) -> Result<(), BackendError> {
-    let mut step = first(link, prefix)?;
+    let mut step = first(link, prefix, MOST)?;
     loop {
         let commands = work(std::mem::take(&mut step.keys));
         for reply in link.run(commands, Repeat::Yes) {
@@ -127,6 +137,18 @@ pub(super) fn each_page(
             None => return Ok(()),
         }
     }
+}
+
+/// Removes what has these names.
+pub(super) fn removing(link: &Link, names: &[Vec<u8>]) -> Vec<Cmd> {
+    // A cluster takes several names only if all are in one slot.
+    let at_once = if link.is_cluster() { 1 } else { REMOVED };
+    let unlink = |names: &[Vec<u8>]| {
+        let mut unlink = redis::cmd("UNLINK");
+        unlink.arg(names);
+        unlink
+    };
+    names.chunks(at_once).map(unlink).collect()
 }
 
 /// A pattern that every name with this prefix has, and no other.
