@@ -48,7 +48,7 @@ fn node() -> Option<Server> {
 }
 
 /// Three primaries with a replica each.
-fn cluster() -> Option<(Vec<Server>, String)> {
+pub fn cluster() -> Option<(Vec<Server>, String)> {
     let nodes: Vec<Server> = (0..6).map(|_| node()).collect::<Option<_>>()?;
     let mut create = clean("redis-cli");
     create.args(["--cluster", "create"]);
