@@ -26,7 +26,7 @@
 //!
 //! | module | holds | uses |
 //! |---|---|---|
-//! | [`contract`], [`time`], [`error`], [`config`] | words, time, errors, what was asked for | nothing |
+//! | [`contract`], [`time`], [`error`], [`config`], `secrets` | words, time, errors, what was asked for, what is secret in a file | nothing |
 //! | [`protocol`] | bytes to requests and replies; pure | |
 //! | `snapshot` | entries in files | |
 //! | `store` | the memory backend's engine; pure but for where pages come from | |
@@ -70,6 +70,7 @@ mod leveldb;
 mod master;
 mod net;
 pub mod protocol;
+mod secrets;
 mod snapshot;
 mod store;
 pub mod supervisor;
@@ -82,7 +83,7 @@ pub use cluster::{
     SetOptions, Source, Store, Subscription, Worker, read_secret,
 };
 #[cfg(feature = "tokio")]
-pub use cluster::{AsyncAll, AsyncStore};
+pub use cluster::{AsyncAll, AsyncStore, AsyncSubscription};
 pub use config::{Restart, Standalone};
 pub use error::{Error, Result};
 pub use protocol::auth::Secret;

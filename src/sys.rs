@@ -26,6 +26,19 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::socket::{SockType, getsockopt, sockopt};
 
+/// A lock of all bytes that a file has or will have, against everybody else's: for `fcntl(2)`.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the constants are made for these fields"
+)]
+pub(crate) const WHOLE: libc::flock = libc::flock {
+    l_type: libc::F_WRLCK as libc::c_short,
+    l_whence: libc::SEEK_SET as libc::c_short,
+    l_start: 0,
+    l_len: 0,
+    l_pid: 0,
+};
+
 /// The numbers that have an owner already.
 static TAKEN: Mutex<BTreeSet<RawFd>> = Mutex::new(BTreeSet::new());
 

@@ -12,7 +12,10 @@ use common::parts::{self, say, serve};
 use common::proxy::Proxy;
 use common::{PATIENCE, Running, cluster, connect, folder};
 use memstore_cluster::testing::TestMaster;
-use memstore_cluster::{AsyncStore, Error, Options, Result, Role, SetOptions, Standalone};
+use memstore_cluster::{
+    AsyncStore, Batch, DestroyOptions, Error, Options, Outcome, Result, Role, SetOptions,
+    Standalone,
+};
 use nix::sys::signal::Signal;
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
@@ -89,6 +92,18 @@ async fn does_what_a_store_does(store: &AsyncStore) {
     assert_eq!(all(store).await, [b"a", b"j"]);
     assert!(store.destroy("a").await.unwrap());
     assert!(!store.destroy("a").await.unwrap());
+    let moved = store.regenerate("j", "k", Duration::ZERO).await.unwrap();
+    assert!(moved.is_some());
+    assert_eq!(all(store).await, [b"k"]);
+    let none = store.regenerate("j", "l", Duration::ZERO).await.unwrap();
+    assert_eq!(none, None);
+    let buried = DestroyOptions::new().tombstone(minute);
+    assert!(store.destroy_with("k", buried).await.unwrap());
+    let late = store.set("k", "late").await;
+    assert!(
+        matches!(late, Err(Error::Conflict { found: None })),
+        "{late:?}"
+    );
     let long = store.set(vec![b'k'; 100_000], "").await;
     assert!(matches!(long, Err(Error::KeyTooLong { .. })), "{long:?}");
     store.ping().await.unwrap();
@@ -119,6 +134,97 @@ async fn the_store_does_the_same_in_every_role() {
         does_what_a_store_does(store).await;
     }
     assert_eq!(worker.worker(), Some(5));
+}
+
+/// Each operation by itself, and far more than is in flight at once.
+async fn does_what_a_batch_asks(store: AsyncStore) {
+    store.clear().await.unwrap();
+    let too_long = vec![b'k'; 100_000];
+    let mut batch = Batch::new();
+    batch
+        .set("a", "1", SetOptions::new())
+        .set("a", "2", SetOptions::new().if_absent())
+        .set(&too_long, "3", SetOptions::new())
+        .get("a")
+        .length()
+        .destroy("a")
+        .destroy("a")
+        .clear();
+    let outcomes = store.run(&batch).await;
+    assert!(
+        matches!(
+            outcomes.as_slice(),
+            [
+                Ok(Outcome::Stored(seq)),
+                Err(Error::Conflict { found: Some(found) }),
+                Err(Error::KeyTooLong { .. }),
+                Ok(Outcome::Entry(Some(entry))),
+                Ok(Outcome::Length(1)),
+                Ok(Outcome::Found(true)),
+                Ok(Outcome::Found(false)),
+                Ok(Outcome::Done),
+            ] if found == seq && entry.value == b"1" && entry.seq == *seq
+        ),
+        "{outcomes:?}"
+    );
+    let keys: Vec<String> = (0..10_000).map(|n| format!("key:{n}")).collect();
+    let (mut writes, mut reads) = (Batch::new(), Batch::new());
+    for key in &keys {
+        writes.set(key, &[7; 1_024], SetOptions::new());
+        reads.get(key);
+    }
+    let stored = store.run(&writes).await;
+    assert!(
+        stored
+            .iter()
+            .all(|one| matches!(one, Ok(Outcome::Stored(_))))
+    );
+    let found = store.run(&reads).await;
+    assert_eq!(found.len(), keys.len());
+    for outcome in found {
+        let is_there =
+            matches!(&outcome, Ok(Outcome::Entry(Some(entry))) if entry.value == [7; 1_024]);
+        assert!(is_there, "{outcome:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_batch_does_the_same_in_every_role() {
+    let alone = Options {
+        standalone: Standalone::Always,
+        ..Options::default()
+    };
+    let tested = TestMaster::start().unwrap();
+    for store in [
+        alone.create_async().await.unwrap(),
+        tested.async_worker(0).unwrap(),
+    ] {
+        // In a task, as in a program.
+        tokio::spawn(does_what_a_batch_asks(store)).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn of_a_batch_whose_connection_ends_each_tells_what_became_of_it() {
+    let scene = Scene::new().await;
+    let store = scene.store.clone();
+    let outcomes = scene.interrupted(async move {
+        let mut batch = Batch::new();
+        batch.get("a").set("b", "1", SetOptions::new()).get("b");
+        Ok(store.run(&batch).await)
+    });
+    let outcomes = outcomes.await.unwrap();
+    assert!(
+        matches!(
+            outcomes.as_slice(),
+            [
+                Ok(Outcome::Entry(None)),
+                Err(Error::OutcomeUnknown { operation: "set" }),
+                Ok(Outcome::Entry(Some(_))),
+            ]
+        ),
+        "{outcomes:?}"
+    );
 }
 
 #[tokio::test]

@@ -2,10 +2,13 @@
 //! Redis and memcached are measured where they are installed. No time is measured; what counts as
 //! one, the probe, is shown to ask whether or not it is answered.
 
+#![allow(clippy::unwrap_used, reason = "helpers may panic as the tests do")]
 #![allow(
     clippy::duplicate_mod,
     reason = "each driver is a program and has what all share for itself"
 )]
+
+mod common;
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -13,6 +16,9 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+#[allow(dead_code, reason = "the program uses the rest")]
+#[path = "../scripts/drivers/backends/main.rs"]
+mod backends;
 #[allow(dead_code, reason = "the program uses the rest")]
 #[path = "../scripts/drivers/engine/main.rs"]
 mod engine;
@@ -26,10 +32,12 @@ mod pauses;
 #[path = "../scripts/drivers/peers/main.rs"]
 mod peers;
 
+use backends::options::Part;
 use memory::churn::{Deed, MAX_SIZE, MIN_SIZE, Sessions};
 use pauses::common::connection::Connection;
-use pauses::common::dialect::Dialect;
-use pauses::probe::Probe;
+use pauses::common::dialect::{Ask, Dialect};
+use pauses::common::keys;
+use pauses::common::probe::Probe;
 
 /// The rows of all Markdown tables, without their heads.
 fn rows(report: &[u8]) -> Vec<Vec<String>> {
@@ -168,6 +176,73 @@ fn the_peers_driver_measures_us_in_both_dialects() {
     }
 }
 
+/// What a part of the backends driver fills, with few entries. Nothing is bound to a processor: the
+/// tests beside this one are threads of the same process.
+fn measure_backends(parts: &[Part]) -> Vec<Vec<String>> {
+    let options = backends::options::Options {
+        time: Duration::from_secs(3),
+        entries: 100,
+        parts: parts.to_vec(),
+        placements: vec![backends::common::machine::Placement::Unpinned],
+        ..backends::options::Options::quick()
+    };
+    let mut report = Vec::new();
+    backends::run(&options, &mut report).expect("it can be measured");
+    rows(&report)
+}
+
+/// Tells which cells nobody can fill here.
+fn missing(program: &str, what: &str) -> bool {
+    let is_missing = !is_installed(program);
+    if is_missing {
+        common::skipped(&format!("{what}: {program} is not installed"));
+    }
+    is_missing
+}
+
+#[test]
+fn the_backends_driver_measures_every_store_and_its_original() {
+    let has_redis = !missing("redis-server", "the store in Redis");
+    let has_node = !missing("node", "the npm originals") && {
+        let is_there = backends::originals::are_installed();
+        if !is_there {
+            common::skipped("the npm originals: run scripts/node-modules");
+        }
+        is_there
+    };
+    let rows = measure_backends(&[Part::Stores]);
+    let (stores, works, tables) = (7 + usize::from(has_redis), 6, 3);
+    assert_eq!(rows.len(), stores * works * tables, "{rows:?}");
+    for row in rows {
+        assert_eq!(is_filled(&row[1]), has_node, "{row:?}");
+        assert!(row[2..].iter().all(|cell| is_filled(cell)), "{row:?}");
+    }
+}
+
+#[test]
+fn the_backends_driver_measures_pipelines_to_redis() {
+    if missing("redis-server", "pipelines to Redis") {
+        return;
+    }
+    let rows = measure_backends(&[Part::Pipelines]);
+    assert_eq!(rows.len(), 8 * 3, "{rows:?}");
+    for row in rows {
+        assert!(row[1..].iter().all(|cell| is_filled(cell)), "{row:?}");
+    }
+}
+
+#[test]
+fn the_backends_driver_watches_the_loop() {
+    let rows = measure_backends(&[Part::Ticks]);
+    assert_eq!(rows.len(), 4, "{rows:?}");
+    for row in rows {
+        // In memory there is no thread that commits.
+        let is_told = row[0].starts_with("SQLite");
+        let filled: Vec<_> = row[1..].iter().map(|cell| is_filled(cell)).collect();
+        assert_eq!(filled, [true, is_told, true, is_told, is_told], "{row:?}");
+    }
+}
+
 #[test]
 fn the_probe_asks_again_before_it_is_answered() {
     const HELD_BACK: usize = 50;
@@ -180,7 +255,10 @@ fn the_probe_asks_again_before_it_is_answered() {
         let probe = scope.spawn(|| {
             let connection = Connection::open(&sock, Dialect::Memcached).unwrap();
             let interval = Duration::from_millis(1);
-            let probe = Probe::new(connection, Dialect::Memcached, interval).unwrap();
+            let mut request = Vec::new();
+            let key = &keys::key(0);
+            Dialect::Memcached.write(&mut request, 0, Ask::Get { key });
+            let probe = Probe::new(connection, Dialect::Memcached, request, interval).unwrap();
             probe.run(&is_over)
         });
         let mut peer: UnixStream = listener.accept().unwrap().0;

@@ -16,7 +16,7 @@ use common::answers::{Answer, Answers};
 use common::connection::Connection;
 use common::dialect::{Ask, Dialect, words};
 use common::histogram::{BUCKETS, Histogram, bucket, upper_end};
-use common::wire::{Keys, Op, Order};
+use common::wire::{KEYS, Keys, Op, Order};
 use common::{args, floor, keys, memory};
 use memstore_cluster::contract::{Expiry, Seq};
 use memstore_cluster::protocol::message::{Entry, ErrorCode, Failure, Page, Set};
@@ -78,17 +78,25 @@ fn two_replies(dialect: Dialect, op: Op) -> Vec<u8> {
                 .repeat(2),
         ),
         (Dialect::Memcached, Op::Set) => out.extend(b"STORED\r\n".repeat(2)),
+        (Dialect::Native, Op::Touch) => {
+            (0..2).for_each(|id| codec::write_reply(&mut out, id, &Reply::Done));
+        }
+        (Dialect::Resp, Op::Touch) => out.extend(b":1\r\n".repeat(2)),
+        (Dialect::Memcached, Op::Touch) => out.extend(b"TOUCHED\r\n".repeat(2)),
     }
     out
 }
 
-const EVERY: [(Dialect, Op); 6] = [
+const EVERY: [(Dialect, Op); 9] = [
     (Dialect::Native, Op::Get),
     (Dialect::Native, Op::Set),
     (Dialect::Resp, Op::Get),
     (Dialect::Resp, Op::Set),
     (Dialect::Memcached, Op::Get),
     (Dialect::Memcached, Op::Set),
+    (Dialect::Native, Op::Touch),
+    (Dialect::Resp, Op::Touch),
+    (Dialect::Memcached, Op::Touch),
 ];
 
 #[test]
@@ -151,7 +159,7 @@ fn the_floor_answers_what_the_dialect_would_however_a_request_arrives() {
             };
             for op in [Op::Set, Op::Get] {
                 let exchange = dialect.exchange(op, &value);
-                let (mut keys, mut id) = (Keys::new(Order::Sequential(0)), 0);
+                let (mut keys, mut id) = (Keys::new(KEYS, Order::Sequential(0)), 0);
                 let mut batch = exchange.batch(2);
                 for part in batch.fill(&mut keys, &mut id).chunks(piece) {
                     stream.write_all(part).unwrap();
@@ -170,7 +178,7 @@ fn the_floor_answers_what_the_dialect_would_however_a_request_arrives() {
 #[test]
 fn each_request_of_a_batch_has_its_own_key_and_id() {
     let mut batch = Dialect::Native.exchange(Op::Get, VALUE).batch(3);
-    let mut keys = Keys::new(Order::Sequential(0));
+    let mut keys = Keys::new(KEYS, Order::Sequential(0));
     let mut id = 7;
     let mut rest = batch.fill(&mut keys, &mut id);
     let mut seen = Vec::new();

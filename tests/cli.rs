@@ -49,7 +49,7 @@ fn run(arguments: &[&str]) -> Ended {
     end(&mut program(arguments))
 }
 
-const VERBS: [&str; 16] = [
+const VERBS: [&str; 18] = [
     "run",
     "serve",
     "get",
@@ -60,6 +60,8 @@ const VERBS: [&str; 16] = [
     "length",
     "clear",
     "ping",
+    "publish",
+    "subscribe",
     "dump",
     "load",
     "copy",

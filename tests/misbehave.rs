@@ -8,6 +8,7 @@ mod common;
 use std::ffi::OsString;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use common::cluster::{resident_kib, run, start_part, started, until_started};
 use common::peer::{Peer, Said, hello, request};
@@ -15,10 +16,10 @@ use common::redis::Wire;
 use common::{
     Running, binary, connect, diligent, eventually, folder, is_alive, open_fds, parts, pid,
 };
-use memstore_cluster::Store;
 use memstore_cluster::protocol::Request;
 use memstore_cluster::protocol::frame::{HEADER_LEN, MAGIC, VERSION};
 use memstore_cluster::protocol::message::{ErrorCode, Hello, Op};
+use memstore_cluster::{Error, Options, Store};
 use nix::sys::signal::{Signal, kill};
 use tempfile::TempDir;
 
@@ -353,6 +354,19 @@ fn a_master_without_descriptors_left_refuses_and_goes_on() {
     let last = outside.last_mut().unwrap();
     last.expect("-ERR max number of clients reached\r\n");
     good.set("k", "v").unwrap();
+    let hasty = Options {
+        sock: Some(sock.clone()),
+        connect: true,
+        patience: Duration::from_millis(200),
+        ..Options::default()
+    };
+    let Err(Error::Unreachable { source, .. }) = hasty.create() else {
+        panic!("there is no room");
+    };
+    // As soon as it has spoken, in its own dialect; else in the other, which it understands.
+    let why = source.to_string();
+    let told = ["max number of clients", "as many connections as it takes"];
+    assert!(told.iter().any(|told| why.contains(told)), "{why}");
     drop(outside);
     connect(&sock).ping().unwrap();
     assert!(is_alive(master.pid()));

@@ -480,6 +480,10 @@ macro_rules! delegate_backend {
                 self.0.gone(tell);
             }
 
+            fn is_done(&self, key: &[u8]) -> bool {
+                self.0.is_done(key)
+            }
+
             fn commit(&mut self) -> Result<(), BackendError> {
                 self.0.commit()
             }

@@ -257,6 +257,10 @@ impl Backend for Databases {
         }
     }
 
+    fn is_done(&self, key: &[u8]) -> bool {
+        self.first.is_done(key)
+    }
+
     fn commit(&mut self) -> Result<(), BackendError> {
         self.each_mut().try_for_each(Backend::commit)
     }

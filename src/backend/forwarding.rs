@@ -177,6 +177,11 @@ impl Backend for Recorder {
         }
     }
 
+    fn is_done(&self, key: &[u8]) -> bool {
+        self.note("is_done", key);
+        true
+    }
+
     fn commit(&mut self) -> Result<(), BackendError> {
         self.note("commit", ());
         Err(BackendError::Busy)
@@ -241,6 +246,7 @@ const CALLS: &[(&str, Call)] = &[
         shown(told)
     }),
     ("commit", |store| shown(store.commit())),
+    ("is_done", |store| shown(store.is_done(b"key"))),
 ];
 
 fn shown(what: impl Debug) -> String {

@@ -22,7 +22,6 @@ mod model;
 mod open;
 #[cfg(feature = "redis")]
 mod redis;
-#[cfg(any(feature = "leveldb", feature = "files"))]
 mod session;
 mod sessions;
 #[cfg(test)]
@@ -278,7 +277,8 @@ pub trait Backend: Send {
         Err(BackendError::Unsupported("regenerate"))
     }
 
-    /// Walks on from `cursor` until `visit` pauses, and says where to go on; `None` at the end.
+    /// Walks on from `cursor` until `visit` pauses, and says where to go on; `None` at the end. It
+    /// may pause by itself where it looks long for the next entry.
     ///
     /// An entry that is there from the start of a walk to its end is visited at least once, and
     /// only once unless it is written meanwhile. A walk ends, however much is written meanwhile.
@@ -328,12 +328,19 @@ pub trait Backend: Send {
     /// step of upkeep. It may take as long as the disk does.
     ///
     /// # Errors
-    /// Nothing that was written since the last commit is done; the backend is as it was then, and
-    /// can be used on. Where it [blocks](Self::blocks), the error is the answer to whoever wrote or
+    /// Nothing that was written since the last commit is done, but for what [`is_done`](Self::is_done)
+    /// names; else the backend is as it was then, and can be used on. Where it [blocks](Self::blocks), the error is the answer to whoever wrote or
     /// may have read what was written. After [`BackendError::Broken`], and after any error of a
     /// backend that does not block, the master ends without acknowledging anything.
     fn commit(&mut self) -> Result<(), BackendError> {
         Ok(())
+    }
+
+    /// After a [`commit`](Self::commit) that failed: whether what was written to this key is done
+    /// all the same. Only of a backend that [is shared](Self::is_shared) this is asked; where a
+    /// commit is done as a whole or not at all, there is nothing to tell.
+    fn is_done(&self, _key: &[u8]) -> bool {
+        false
     }
 }
 

@@ -11,11 +11,9 @@
 //!   deadline in `cookie.expires`, where there was one before.
 
 use std::borrow::Cow;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
-
+use super::session::{Cookie, Lifetime, with_expires};
 use super::{
     Backend, BackendError, Cursor, Deadline, EntryRef, Expiring, Foreseen, MemoryUse, SetOutcome,
     Teller, Upkeep, Visitor, Walk,
@@ -54,7 +52,7 @@ impl SessionRules {
         if asked != Deadline::Never || !self.is_session(key) {
             return asked;
         }
-        match Lifetime::of(value) {
+        match lifetime(value) {
             Some(Lifetime::Until(at)) => Deadline::At(at),
             Some(Lifetime::For(time)) => Deadline::At(now.after(time)),
             Some(Lifetime::Browser) => self.browser(now),
@@ -80,7 +78,7 @@ impl SessionRules {
             seen += 1;
             let is_left = entry.deadline.is_none()
                 && key.starts_with(prefix)
-                && matches!(Lifetime::of(&entry.value), Some(Lifetime::Browser));
+                && lifetime(&entry.value) == Some(Lifetime::Browser);
             if is_left {
                 found.push((key.to_vec(), entry.seq));
             }
@@ -237,57 +235,15 @@ impl Backend for SessionRules {
     fn commit(&mut self) -> Result<(), BackendError> {
         self.inner.commit()
     }
-}
 
-/// How long a cookie lives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Lifetime {
-    Until(Millis),
-    For(Duration),
-    /// As long as the browser that has it.
-    Browser,
-}
-
-#[derive(Deserialize)]
-struct Session<'s> {
-    #[serde(borrow)]
-    cookie: &'s RawValue,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Cookie<'s> {
-    #[serde(borrow)]
-    expires: Option<&'s RawValue>,
-    original_max_age: Option<f64>,
-}
-
-impl<'s> Cookie<'s> {
-    /// The cookie of a session; `None` where the value is no session.
-    fn of(value: &'s [u8]) -> Option<Self> {
-        let session: Session<'s> = serde_json::from_slice(value).ok()?;
-        serde_json::from_str(session.cookie.get()).ok()
-    }
-
-    /// When it ends, where it says so.
-    fn expires(&self) -> Option<Millis> {
-        let text: Cow<'_, str> = serde_json::from_str(self.expires?.get()).ok()?;
-        let time = humantime::parse_rfc3339(&text).ok()?;
-        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-        Some(Millis::from_unix(u64::try_from(since.as_millis()).ok()?))
+    fn is_done(&self, key: &[u8]) -> bool {
+        self.inner.is_done(key)
     }
 }
 
-impl Lifetime {
-    fn of(value: &[u8]) -> Option<Self> {
-        let cookie = Cookie::of(value)?;
-        if let Some(expires) = cookie.expires() {
-            return Some(Self::Until(expires));
-        }
-        let time = cookie.original_max_age.map(|ms| ms.max(0.0) / 1_000.0);
-        let time = time.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-        Some(time.map_or(Self::Browser, Self::For))
-    }
+/// How long a session lives; `None` for what is none.
+fn lifetime(value: &[u8]) -> Option<Lifetime> {
+    Cookie::of(value).map(|cookie| cookie.lifetime())
 }
 
 /// A session whose cookie says when the entry really ends.
@@ -304,26 +260,10 @@ fn renewed(entry: EntryRef<'_>) -> EntryRef<'_> {
     }
 }
 
-/// The session with another end of its cookie, which has one and not that one.
-fn with_expires(value: &[u8], deadline: Millis) -> Option<Vec<u8>> {
-    let cookie = Cookie::of(value)?;
-    if cookie.expires()? == deadline {
-        return None;
-    }
-    // Later than a date can say, it is left as it is.
-    let time = UNIX_EPOCH.checked_add(Duration::from_millis(deadline.as_unix()))?;
-    let last_day = Millis::from_unix(253_402_300_799_999);
-    if deadline > last_day {
-        return None;
-    }
-    let old = cookie.expires?.get();
-    let at = old.as_ptr().addr() - value.as_ptr().addr();
-    let new = format!("\"{}\"", humantime::format_rfc3339_millis(time));
-    Some([&value[..at], new.as_bytes(), &value[at + old.len()..]].concat())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::backend::MemoryBackend;
     use crate::backend::forwarding::assert_forwards;

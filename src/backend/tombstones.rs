@@ -269,6 +269,10 @@ impl Backend for View {
         self.store().gone(tell);
     }
 
+    fn is_done(&self, key: &[u8]) -> bool {
+        self.all.is_done(key)
+    }
+
     fn commit(&mut self) -> Result<(), BackendError> {
         self.store().commit()
     }
@@ -383,6 +387,10 @@ impl Backend for Tombstones {
 
     fn commit(&mut self) -> Result<(), BackendError> {
         self.first().commit()
+    }
+
+    fn is_done(&self, key: &[u8]) -> bool {
+        self.0.all.is_done(key)
     }
 }
 

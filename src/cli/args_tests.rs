@@ -1,10 +1,13 @@
 //! Command lines and what they say.
 
+use std::time::Duration;
+
 use super::*;
+use crate::contract::Seq;
 
 fn parse_line(line: &[&str]) -> Result<Typed, String> {
     let arguments = ["memstore-cluster"].iter().chain(line).map(OsString::from);
-    parse(arguments).map_err(|error| error.to_string())
+    parse(&arguments.collect::<Vec<_>>()).map_err(|error| error.to_string())
 }
 
 fn action(line: &[&str]) -> Action {
@@ -32,7 +35,7 @@ fn every_setting_is_a_flag_where_it_counts_and_only_there() {
     let command = command();
     for sub in command.get_subcommands() {
         let purpose = purpose(sub.get_name());
-        for setting in SETTINGS {
+        for setting in settings::all() {
             let arg = sub
                 .get_arguments()
                 .find(|arg| arg.get_long() == Some(setting.key));
@@ -161,9 +164,54 @@ fn a_touch_says_until_when() {
 }
 
 #[test]
+fn what_was_typed_is_shown_without_passwords() {
+    let url = "redis://me:hunter2@host";
+    for line in [
+        &["serve", "--store", url][..],
+        &["copy", url, "master:"],
+        &["copy", "master:", url],
+    ] {
+        let shown = format!("{:?}", parse_line(line).unwrap());
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+}
+
+#[test]
+fn a_destroy_says_for_how_long_it_lasts() {
+    let destroy = |line: &[&str]| action(&[&["destroy", "k"], line].concat());
+    let expected = |tombstone| {
+        let key = b"k".to_vec();
+        Action::Ask(Request::Destroy { key, tombstone })
+    };
+    assert_eq!(destroy(&[]), expected(None));
+    let ten = Some(Duration::from_secs(10));
+    assert_eq!(destroy(&["--tombstone", "10s"]), expected(ten));
+    assert!(parse_line(&["destroy", "k", "--tombstone", "0"]).is_err());
+}
+
+#[test]
+fn channels_are_one_or_more_and_messages_may_look_like_numbers() {
+    let subscribe = |line: &[&str]| match action(&[&["subscribe"], line].concat()) {
+        Action::Subscribe(subscribe) => subscribe,
+        other => panic!("{other:?}"),
+    };
+    let two = subscribe(&["a", "b", "--plain"]);
+    assert_eq!(two.names, [b"a", b"b"]);
+    assert!(two.is_plain && !two.is_matching);
+    assert!(subscribe(&["--matching", "a*"]).is_matching);
+    assert!(parse_line(&["subscribe"]).is_err());
+    let channel = b"news".to_vec();
+    let message = Some(b"-5".to_vec());
+    assert_eq!(
+        action(&["publish", "news", "-5"]),
+        Action::Ask(Request::Publish { channel, message })
+    );
+}
+
+#[test]
 fn keys_are_bytes() {
     use std::os::unix::ffi::OsStringExt;
     let line = [b"m".to_vec(), b"get".to_vec(), vec![0xff]];
-    let typed = parse(line.into_iter().map(OsString::from_vec)).unwrap();
+    let typed = parse(&line.map(OsString::from_vec)).unwrap();
     assert_eq!(typed.action, Action::Ask(Request::Get { key: vec![0xff] }));
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::args::Request;
 use super::exit::{Exit, Failure};
 use super::snapshot;
-use crate::cluster::{SetOptions, Store};
+use crate::cluster::{DestroyOptions, SetOptions, Store};
 use crate::contract::Expiry;
 use crate::error::{Error, Result};
 use crate::snapshot::lines;
@@ -36,7 +36,11 @@ pub(crate) fn ask(store: &Store, request: &Request, out: &mut impl Write) -> Res
             Exit::Ok
         }
         Request::Touch { key, expiry } => done(store.touch(key, ttl(*expiry))?),
-        Request::Destroy { key } => done(store.destroy(key)?),
+        Request::Destroy { key, tombstone } => {
+            let options = DestroyOptions::new();
+            let options = tombstone.map_or(options, |lasting| options.tombstone(lasting));
+            done(store.destroy_with(key, options)?)
+        }
         Request::All => {
             snapshot::walk(store, |record, ttl_ms| {
                 Ok(lines::write(out, record, ttl_ms)?)
@@ -49,6 +53,14 @@ pub(crate) fn ask(store: &Store, request: &Request, out: &mut impl Write) -> Res
         }
         Request::Clear => {
             store.clear()?;
+            Exit::Ok
+        }
+        Request::Publish { channel, message } => {
+            let told = match message {
+                Some(message) => store.publish(channel, message)?,
+                None => store.publish(channel, standard_input()?)?,
+            };
+            writeln!(out, "{told}")?;
             Exit::Ok
         }
         Request::Ping => {
@@ -66,7 +78,7 @@ fn standard_input() -> Result<Vec<u8>> {
     io::stdin()
         .lock()
         .read_to_end(&mut value)
-        .map_err(Error::io("read the value from standard input"))?;
+        .map_err(Error::io("read standard input"))?;
     Ok(value)
 }
 

@@ -6,6 +6,7 @@
 //! remove what they had copied and is gone. At the end both are read again and compared.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,7 +17,7 @@ use sha2::{Digest, Sha256};
 use super::exit::{Exit, Failure};
 use super::output;
 use crate::cluster::{Batch, Entry, Options, Outcome, SetOptions, Source, Store};
-use crate::config::{Config, Standalone};
+use crate::config::{self, Config, Standalone};
 use crate::error::{Error, Result};
 
 /// Deadlines that differ by less are the same: some stores keep whole seconds.
@@ -29,11 +30,21 @@ const PAUSE: Duration = Duration::from_secs(1);
 const NAMED: usize = 5;
 
 /// What was typed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Copy {
     pub(crate) from: String,
     pub(crate) to: String,
     pub(crate) is_live: bool,
+}
+
+impl fmt::Debug for Copy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Copy")
+            .field("from", &config::Store::told(&self.from))
+            .field("to", &config::Store::told(&self.to))
+            .field("is_live", &self.is_live)
+            .finish()
+    }
 }
 
 impl Copy {

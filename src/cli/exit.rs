@@ -1,8 +1,10 @@
 //! The numbers this program ends with, and which failure gets which.
 
+use std::ffi::OsString;
 use std::io;
 use std::process::ExitCode;
 
+use crate::config::Store;
 use crate::config::origin::{Origin, Problem};
 use crate::error::Error;
 use crate::supervisor::action::ExitReason;
@@ -66,7 +68,9 @@ impl Exit {
 
     fn meaning(self) -> &'static str {
         match self {
-            Self::Ok => "done; also where the reader of the output has gone away",
+            Self::Ok => {
+                "done, or stopped as asked; also where the reader of the output has gone away"
+            }
             Self::Failed => "not done: no such entry, a condition that did not hold, an error",
             Self::Usage => "the arguments make no sense",
             Self::Data => "a dump is damaged, cut short, or none",
@@ -107,9 +111,17 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// What the parser of the arguments has to say.
-    pub(crate) fn usage(error: &clap::Error) -> Self {
-        let text = error.render().to_string();
+    /// What the parser of these arguments has to say. It repeats what it cannot place, which may be
+    /// a store's URL that was meant for a flag.
+    pub(crate) fn usage(error: &clap::Error, arguments: &[OsString]) -> Self {
+        let mut text = error.render().to_string();
+        for argument in arguments {
+            let argument = argument.to_string_lossy();
+            let is_url = argument.contains(':') && argument.contains(['@', '/']);
+            if is_url {
+                text = text.replace(&*argument, &Store::told(&argument));
+            }
+        }
         let text = text.strip_prefix("error: ").unwrap_or(&text);
         Self::Problems(Exit::Usage, vec![text.trim_end().to_owned()])
     }

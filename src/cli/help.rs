@@ -1,5 +1,7 @@
 //! What the manual says: the texts of the help, which the manual pages repeat.
 
+mod examples;
+
 use crate::config::settings::{Setting, Shape};
 use crate::config::{Config, Surroundings};
 
@@ -50,7 +52,27 @@ alike is not written again, so a copy that was stopped is taken up by running it
 it has, it keeps. At the end both are read again and compared, with a checksum; the code is 1 where \
 they differ. With --live what is written and removed meanwhile is copied too, about once a second, \
 until this is ended by Ctrl-C or SIGTERM, when a last pass is made. Of a master's store strings of \
-database 0 are copied; hashes and other databases are not.";
+database 0 are copied; hashes and other databases are not. A password in a URL can be read by every \
+user of this machine in the list of processes; redis://HOST?password-file=PATH has it in a file that \
+nobody else may read.";
+
+/// What `publish` does.
+pub(super) const PUBLISH: &str = "\
+Send a message to all who are subscribed to a channel at this moment, and write to how many \
+subscriptions it went.
+
+It is kept for nobody else; where nobody listens, 0 is written and the code is 0 all the same.";
+
+/// What `subscribe` does.
+pub(super) const SUBSCRIBE: &str = "\
+Write what is published to these channels to standard output as it comes, one JSON object per line.
+
+The members are channel and message, and with --matching the pattern; bytes that are no UTF-8 stand \
+in base 16, as channel_hex, message_hex and pattern_hex. Only what is published from now on comes, by \
+whoever uses the store in whatever dialect. Where messages are missing, because they were not read in \
+time or the master was replaced, standard error says so, and it goes on. It ends with code 0 at \
+SIGTERM, SIGINT and SIGQUIT, and within a second or two when nobody reads its output any more; with 69 \
+when there is no master for as long as --timeout.";
 
 /// What `config` does.
 pub(super) const CONFIG: &str = "\
@@ -75,7 +97,7 @@ pub(super) fn sections(name: &str) -> Vec<Section> {
     if name == "run" {
         add("ENVIRONMENT OF A WORKER", WORKER_ENVIRONMENT);
     }
-    if let Some(examples) = examples(name) {
+    if let Some(examples) = examples::of(name) {
         add("EXAMPLES", examples);
     }
     if name == "memstore-cluster" {
@@ -131,104 +153,6 @@ fn default(setting: &Setting) -> String {
         uid: 0,
     };
     (setting.show)(&Config::new(&surroundings)).join(", ")
-}
-
-fn examples(name: &str) -> Option<&'static str> {
-    Some(match name {
-        "memstore-cluster" => {
-            "\
-A web application on every core behind port 8080, its sessions in the master:
-  memstore-cluster run --bind 0.0.0.0:8080 -- node app.js
-
-Look into its store from another terminal:
-  memstore-cluster length
-  memstore-cluster all
-
-Keep something for an hour and a half, for every process of this user:
-  memstore-cluster set greeting hello --ttl 1h30m
-  memstore-cluster get greeting
-
-See which settings hold and where they came from:
-  memstore-cluster config --show --config /etc/memstore-cluster.toml
-"
-        }
-        "run" => {
-            "\
-A worker for each core, all accepting from one socket:
-  memstore-cluster run --bind 127.0.0.1:8080 -- ./server
-
-Two workers that open nothing and are not started again if they end well:
-  memstore-cluster run --workers 2 --restart on-failure -- ./batch --all
-
-A port for each, 8000 and up, for a server that opens its own socket:
-  memstore-cluster run --port-base 8000 -- sh -c 'exec php -S 127.0.0.1:$PORT'
-
-One process on a small board, with the same program:
-  memstore-cluster run --standalone -- ./server
-"
-        }
-        "serve" => {
-            "\
-A store of its own for other programs of this user:
-  memstore-cluster serve --sock /run/shop/store.sock --max-value 64KiB
-"
-        }
-        "set" => {
-            "\
-An entry that goes after half an hour:
-  memstore-cluster set session:7 '{\"user\":1}' --ttl 30m
-
-A file as value:
-  memstore-cluster set logo < logo.png
-
-A lock that at most one process gets, and that nobody can forget to free:
-  memstore-cluster set lock:backup \"$$\" --nx --ttl 10m && backup
-"
-        }
-        "touch" => {
-            "\
-Another half hour:
-  memstore-cluster touch session:7 --ttl 30m
-"
-        }
-        "dump" => {
-            "\
-Every night, into a file that is replaced when the new one is whole:
-  memstore-cluster dump /var/backups/sessions.dump
-
-What is in the store, for jq:
-  memstore-cluster dump --format jsonl | jq -r 'select(.expires_at_ms == null) | .key'
-"
-        }
-        "load" => {
-            "\
-From one master to another:
-  memstore-cluster dump --sock a.sock | memstore-cluster load --sock b.sock
-
-What is missing, and nothing that is newer:
-  memstore-cluster load --if-absent /var/backups/sessions.dump
-"
-        }
-        "config" => {
-            "\
-A file to begin with:
-  memstore-cluster config --show > memstore-cluster.toml
-"
-        }
-        "completions" => {
-            "\
-For bash, and all shells that this user starts from now on:
-  memstore-cluster completions bash > ~/.local/share/bash-completion/completions/memstore-cluster
-"
-        }
-        "man" => {
-            "\
-For this user:
-  memstore-cluster man ~/.local/share/man/man1
-"
-        }
-        _ => return None,
-    })
 }
 
 const WORKER_ENVIRONMENT: &str = "\

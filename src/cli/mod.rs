@@ -17,6 +17,7 @@ mod run;
 mod serve;
 mod show;
 mod snapshot;
+mod subscribe;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -49,14 +50,15 @@ fn dispatch(
     arguments: impl Iterator<Item = OsString>,
     environment: &Environment,
 ) -> Result<Exit, Failure> {
-    let typed = match args::parse(arguments) {
+    let arguments: Vec<_> = arguments.collect();
+    let typed = match args::parse(&arguments) {
         Ok(typed) => typed,
         Err(answer) if is_manual(&answer) => {
             answer.print()?;
             let asked_for = !answer.use_stderr();
             return Ok(if asked_for { Exit::Ok } else { Exit::Usage });
         }
-        Err(error) => return Err(Failure::usage(&error)),
+        Err(error) => return Err(Failure::usage(&error, &arguments)),
     };
     let load = |purpose| load::load(purpose, &typed, environment);
     match &typed.action {
@@ -67,6 +69,9 @@ fn dispatch(
             request,
             &mut output::stdout(),
         ),
+        Action::Subscribe(subscribe) => {
+            subscribe.run(&client(load(Purpose::Client)?)?, &mut output::stdout())
+        }
         Action::Dump(format, file) => {
             snapshot::dump(&client(load(Purpose::Client)?)?, *format, file.as_deref())
         }

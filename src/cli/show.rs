@@ -82,7 +82,7 @@ mod tests {
     use crate::config::Surroundings;
     use crate::config::file::File;
     use crate::config::merge::{Environment, Flags, Sources, merge};
-    use crate::config::settings::{Purpose, SETTINGS};
+    use crate::config::settings::{self, Purpose};
 
     fn merged(flags: &Flags, file: &File) -> Merged {
         let surroundings = Surroundings {
@@ -113,7 +113,7 @@ mod tests {
         }
         let first = merged(&flags, &File::default());
         let text = render(&first);
-        assert_eq!(text.lines().count(), SETTINGS.len(), "{text}");
+        assert_eq!(text.lines().count(), settings::all().count(), "{text}");
         assert!(text.contains("workers = 3 "), "{text}");
         assert!(text.contains("  # flag --workers\n"), "{text}");
         let (file, problems) = File::parse(Path::new("shown"), &text);

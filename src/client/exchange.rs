@@ -382,10 +382,8 @@ impl<'e> Seat<'e> {
             return Ok(());
         };
         loop {
-            let frame = match input.frame() {
-                Ok(Some(frame)) => frame,
-                Ok(None) => return Ok(()),
-                Err(error) => return Err(Broken::Protocol(error.to_string())),
+            let Some(frame) = input.frame()? else {
+                return Ok(());
             };
             let (id, len) = (frame.header.id, frame.wire_len());
             let index = id.wrapping_sub(self.first);

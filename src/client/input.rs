@@ -14,7 +14,8 @@ use super::error::Broken;
 #[cfg(feature = "tokio")]
 use super::socket;
 use super::socket::{Socket, Wait};
-use crate::protocol::frame::{self, Frame, FrameError};
+use crate::protocol::frame::{self, Frame};
+use crate::protocol::resp::{DENIED, FULL};
 
 /// Bytes of room in the beginning: most replies arrive whole in one read.
 const ROOM: usize = 32 << 10;
@@ -65,8 +66,11 @@ impl Input {
     }
 
     /// The first whole frame, if there is one.
-    pub(super) fn frame(&self) -> Result<Option<Frame<'_>>, FrameError> {
-        frame::split(&self.bytes[self.start..self.end], self.max_body)
+    pub(super) fn frame(&self) -> Result<Option<Frame<'_>>, Broken> {
+        let bytes = &self.bytes[self.start..self.end];
+        frame::split(bytes, self.max_body).map_err(|error| {
+            sent_away(bytes).unwrap_or_else(|| Broken::Protocol(error.to_string()))
+        })
     }
 
     /// Forgets the first `len` bytes.
@@ -150,6 +154,19 @@ fn is_early(error: &std::io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }
 
+/// What a master says that had no time to wait for our first word, and took us for a client of
+/// Redis.
+fn sent_away(bytes: &[u8]) -> Option<Broken> {
+    let text = bytes.strip_prefix(b"-")?;
+    let line = text.split(|byte| *byte == b'\r').next()?;
+    let line = || String::from_utf8_lossy(line).into_owned();
+    if text.starts_with(FULL.as_bytes()) {
+        return Some(Broken::Full(line()));
+    }
+    text.starts_with(DENIED.as_bytes())
+        .then(|| Broken::Refused(line()))
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Write;
@@ -210,5 +227,21 @@ mod tests {
         theirs.write_all(&[frame::MAGIC]).unwrap();
         input.fill(&socket, soon()).unwrap();
         assert_eq!(input.frame(), Ok(None));
+    }
+
+    #[test]
+    fn who_is_sent_away_before_a_word_understands_it() {
+        let told = |line: &str| {
+            let (ours, mut theirs) = UnixStream::pair().unwrap();
+            let socket = Socket::adopt(ours.into()).unwrap();
+            theirs.write_all(format!("-{line}\r\n").as_bytes()).unwrap();
+            let mut input = Input::new(1 << 10);
+            input.fill(&socket, soon()).unwrap();
+            input.frame().unwrap_err()
+        };
+        assert_eq!(told(FULL), Broken::Full(FULL.to_owned()));
+        let stranger = format!("{DENIED} user 7 may not connect");
+        assert_eq!(told(&stranger), Broken::Refused(stranger));
+        assert!(matches!(told("ERR unknown command"), Broken::Protocol(_)));
     }
 }

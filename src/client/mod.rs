@@ -28,5 +28,5 @@ pub use connection::{ConnectOptions, Connection};
 pub(crate) use error::refusal;
 pub use error::{Broken, CallError};
 #[cfg(feature = "tokio")]
-pub(crate) use multiplexed::Multiplexed;
+pub(crate) use multiplexed::{Multiplexed, Pending, in_time};
 pub use pipeline::{Answer, Pipeline};

@@ -102,8 +102,27 @@ impl Multiplexed {
         deadline: Instant,
         read: impl FnOnce(Reply<'_>) -> Result<R>,
     ) -> Result<R, CallError> {
-        let pending = self.send(request, deadline).await?;
-        self.receive(pending, request, deadline, read).await
+        let mut pending = self.send(request, deadline).await?;
+        self.receive(&mut pending, request, deadline, read).await
+    }
+
+    /// Sends a request to whose reply nobody listens.
+    pub(crate) fn tell(&self, request: &Request<'_>) {
+        if sys::forks() != self.forks {
+            return;
+        }
+        // It is small, and may come from where nothing can be waited for.
+        let room = Arc::clone(&self.shared.room).try_acquire_many_owned(0);
+        let room = room.expect("nobody closes the semaphore, and none is wanted");
+        let entered = self
+            .shared
+            .lock()
+            .enter(oneshot::channel().0, room, |out, id| {
+                codec::write_request(out, id, request);
+            });
+        if let Ok(Some(driver)) = entered {
+            driver.wake();
+        }
     }
 
     /// Puts a request into the queue as soon as there is room in flight.
@@ -134,15 +153,16 @@ impl Multiplexed {
         Ok(Pending { reply, start })
     }
 
-    /// Waits for the reply to `request`, which `pending` stands for.
+    /// Waits for the reply to `request`, which `pending` stands for. Where this is dropped before, or
+    /// times out, it can be waited for again.
     pub(crate) async fn receive<R>(
         &self,
-        pending: Pending,
+        pending: &mut Pending,
         request: &Request<'_>,
         deadline: Instant,
         read: impl FnOnce(Reply<'_>) -> Result<R>,
     ) -> Result<R, CallError> {
-        let Pending { reply, start } = pending;
+        let (reply, start) = (&mut pending.reply, pending.start);
         let timed_out = || Error::Timeout {
             operation: request.op().name(),
             after: start.elapsed(),
@@ -181,7 +201,7 @@ impl Drop for Multiplexed {
 }
 
 /// `None` where the deadline comes first.
-async fn in_time<T>(deadline: Instant, what: impl Future<Output = T>) -> Option<T> {
+pub(crate) async fn in_time<T>(deadline: Instant, what: impl Future<Output = T>) -> Option<T> {
     let left = deadline.saturating_duration_since(Instant::now());
     // What is there already is taken, however late it is.
     tokio::time::timeout(left, what).await.ok()

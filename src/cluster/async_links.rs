@@ -8,19 +8,19 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex, OwnedMutexGuard};
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinError, spawn_blocking};
 
 use super::inherited;
 use super::link::{Keeper, Link, Local};
 use super::links::{gone, is_repeatable};
 use super::options::{Options, Plan, Role, Surroundings};
-use crate::client::{self, CallError, Multiplexed};
+use crate::client::{self, Answer, CallError, Multiplexed, Pipeline};
 use crate::contract::Capabilities;
 use crate::error::{Error, Result};
 use crate::protocol::{Reply, Request};
 
 /// One way to the store.
-enum AsyncLink {
+pub(super) enum AsyncLink {
     /// The backend is in this process.
     Local(Local),
     /// It is the master's.
@@ -116,14 +116,14 @@ impl AsyncLinks {
         self: &Arc<Self>,
         request: &Request<'_>,
         timeout: Duration,
-        read: fn(Reply<'_>) -> Result<R>,
+        read: impl Fn(Reply<'_>) -> Result<R>,
     ) -> Result<R> {
         let deadline = client::after(Instant::now(), timeout);
         let mut link = self.current();
         loop {
             let called = match &*link {
                 AsyncLink::Local(local) => return local.call(request, timeout, read),
-                AsyncLink::Remote(connection) => connection.call(request, deadline, read).await,
+                AsyncLink::Remote(connection) => connection.call(request, deadline, &read).await,
             };
             match called {
                 Ok(result) => return Ok(result),
@@ -138,12 +138,60 @@ impl AsyncLinks {
         }
     }
 
-    fn current(&self) -> Arc<AsyncLink> {
+    /// Asks many things, each as [`call`](Self::call) would.
+    pub(super) async fn run(
+        self: &Arc<Self>,
+        pipeline: &Pipeline<'_>,
+        timeout: Duration,
+    ) -> Vec<Result<Answer>> {
+        let deadline = client::after(Instant::now(), timeout);
+        let requests = pipeline.requests();
+        let link = self.current();
+        let connection = match &*link {
+            AsyncLink::Local(local) => {
+                let one =
+                    |request| local.call(request, timeout, |reply| Answer::read(request, reply));
+                let answers = local.run(requests);
+                return answers.unwrap_or_else(|| requests.iter().map(one).collect());
+            }
+            AsyncLink::Remote(connection) => connection,
+        };
+        let mut sent = Vec::with_capacity(requests.len());
+        for request in requests {
+            sent.push(connection.send(request, deadline).await);
+        }
+        let mut answers = Vec::with_capacity(requests.len());
+        for (sent, request) in sent.into_iter().zip(requests) {
+            let read = |reply: Reply<'_>| Answer::read(request, reply);
+            let answer = match sent {
+                Ok(mut pending) => {
+                    let received = connection.receive(&mut pending, request, deadline, read);
+                    received.await
+                }
+                Err(failed) => Err(failed),
+            };
+            answers.push(match answer {
+                Ok(answer) => Ok(answer),
+                Err(CallError::Lost(_)) if !is_repeatable(request) => {
+                    let operation = request.op().name();
+                    Err(Error::OutcomeUnknown { operation })
+                }
+                Err(CallError::NotSent(_) | CallError::Lost(_)) => {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    self.call(request, left, read).await
+                }
+                Err(CallError::Failed(error)) => Err(error),
+            });
+        }
+        answers
+    }
+
+    pub(super) fn current(&self) -> Arc<AsyncLink> {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// A link that is not `dead`. One task has it made, the others wait for that.
-    async fn relink(
+    pub(super) async fn relink(
         self: &Arc<Self>,
         dead: &Arc<AsyncLink>,
         deadline: Instant,
@@ -175,7 +223,12 @@ impl AsyncLinks {
 async fn blocking<T: Send + 'static>(
     what: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    match spawn_blocking(what).await {
+    finished(spawn_blocking(what).await)
+}
+
+/// What a task of our own has come to.
+pub(super) fn finished<T>(done: Result<Result<T>, JoinError>) -> Result<T> {
+    match done {
         Ok(result) => result,
         Err(failed) if failed.is_panic() => std::panic::resume_unwind(failed.into_panic()),
         // The runtime ends, and with it whoever asks.

@@ -8,11 +8,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::async_links::AsyncLinks;
-use super::entry::{Entry, SetOptions, expiry};
+use super::batch::{Batch, Outcome};
+use super::entry::{DestroyOptions, Entry, SetOptions, expiry, milliseconds};
 use super::options::{Options, Role};
 use super::replies::{self, Item};
 use crate::contract::{Capabilities, Seq};
 use crate::error::Result;
+use crate::protocol::message::Regenerate;
 use crate::protocol::{Reply, Request};
 
 /// A store for tasks, wherever it is: in this process or in the master's. Clones are the same
@@ -130,9 +132,35 @@ impl AsyncStore {
 
     /// Removes an entry. Whether a live one was there.
     pub async fn destroy(&self, key: impl AsRef<[u8]>) -> Result<bool> {
-        let key = key.as_ref();
-        self.call(&Request::Destroy { key }, replies::was_there)
-            .await
+        self.destroy_with(key, DestroyOptions::new()).await
+    }
+
+    /// Removes an entry, and says how. Whether a live one was there.
+    pub async fn destroy_with(
+        &self,
+        key: impl AsRef<[u8]>,
+        options: DestroyOptions,
+    ) -> Result<bool> {
+        let request = options.request(key.as_ref());
+        self.call(&request, replies::was_there).await
+    }
+
+    /// Gives the entry with the key `old` the key `new`, as [`Store::regenerate`](super::Store::regenerate).
+    ///
+    /// # Errors
+    /// [`Error::Conflict`](crate::Error::Conflict) if there is a live entry `new`.
+    pub async fn regenerate(
+        &self,
+        old: impl AsRef<[u8]>,
+        new: impl AsRef<[u8]>,
+        grace: Duration,
+    ) -> Result<Option<Seq>> {
+        let request = Request::Regenerate(Regenerate {
+            grace_ms: milliseconds(grace),
+            from: old.as_ref(),
+            to: new.as_ref(),
+        });
+        self.call(&request, replies::regenerated).await
     }
 
     /// Walks over all live entries, in no particular order, page by page: nobody is kept waiting.
@@ -155,6 +183,49 @@ impl AsyncStore {
     pub async fn clear(&self) -> Result<()> {
         self.call(&Request::Clear, replies::was_there).await?;
         Ok(())
+    }
+
+    /// Sends a message to all who are [subscribed](Self::subscribe) to the channel at this moment, in
+    /// whatever process and dialect: to how many subscriptions. It is kept for nobody else.
+    ///
+    /// # Errors
+    /// [`Error::KeyTooLong`](crate::Error::KeyTooLong) for a channel and
+    /// [`Error::ValueTooLarge`](crate::Error::ValueTooLarge) for a message that is longer
+    /// than a key and a value may be.
+    pub async fn publish(
+        &self,
+        channel: impl AsRef<[u8]>,
+        message: impl AsRef<[u8]>,
+    ) -> Result<u64> {
+        let request = Request::Publish {
+            channel: channel.as_ref(),
+            message: message.as_ref(),
+        };
+        self.call(&request, replies::length).await
+    }
+
+    /// Does all operations of a batch, which are sent one behind the other without waiting for
+    /// replies. One outcome for each, in their order; the handle's timeout is for all together. If
+    /// this is dropped, what was sent by then is done.
+    ///
+    /// ```
+    /// use memstore_cluster::{Batch, Options, Outcome, SetOptions, Standalone};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), memstore_cluster::Error> {
+    /// # let options = Options { standalone: Standalone::Always, ..Options::default() };
+    /// # let store = options.create_async().await?;
+    /// let mut batch = Batch::new();
+    /// batch.set("a", "1", SetOptions::new()).get("a").destroy("b");
+    /// let outcomes = store.run(&batch).await;
+    /// assert!(matches!(outcomes[2], Ok(Outcome::Found(false))));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn run(&self, batch: &Batch<'_>) -> Vec<Result<Outcome>> {
+        let answers = self.links.run(batch.pipeline(), self.timeout).await;
+        let outcome = |answer: Result<_>| answer.map(Outcome::from);
+        answers.into_iter().map(outcome).collect()
     }
 
     /// Whether the master answers.
@@ -211,6 +282,14 @@ impl AsyncStore {
     /// What the store's backend can do beyond `get`, `set`, `touch` and `destroy`.
     pub fn capabilities(&self) -> Capabilities {
         self.links.capabilities()
+    }
+
+    pub(super) fn links(&self) -> &Arc<AsyncLinks> {
+        &self.links
+    }
+
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     async fn call<R>(&self, request: &Request<'_>, read: fn(Reply<'_>) -> Result<R>) -> Result<R> {

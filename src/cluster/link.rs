@@ -1,6 +1,8 @@
 //! What is behind a handle: a backend in this process, or a connection to the master's.
 
 use std::sync::{Arc, MutexGuard, PoisonError};
+#[cfg(feature = "tokio")]
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::dumps::LastDump;
@@ -249,6 +251,15 @@ impl LocalSubscriber {
     pub(super) fn wait(&self, deadline: Instant) -> Batch {
         let subscriber = self.subscriber.as_ref();
         subscriber.map(|one| one.wait(deadline)).unwrap_or_default()
+    }
+
+    /// Takes messages, or has the task woken when there are some.
+    #[cfg(feature = "tokio")]
+    pub(super) fn poll_take(&self, context: &Context<'_>) -> Poll<Batch> {
+        match &self.subscriber {
+            Some(one) => one.poll_take(context),
+            None => Poll::Ready(Batch::default()),
+        }
     }
 }
 

@@ -12,6 +12,8 @@
 pub(crate) mod async_links;
 #[cfg(feature = "tokio")]
 mod async_store;
+#[cfg(feature = "tokio")]
+mod async_subscription;
 mod batch;
 mod create;
 pub(crate) mod dumps;
@@ -32,6 +34,8 @@ mod update;
 
 #[cfg(feature = "tokio")]
 pub use async_store::{AsyncAll, AsyncStore};
+#[cfg(feature = "tokio")]
+pub use async_subscription::AsyncSubscription;
 pub use batch::{Batch, Outcome};
 pub use entry::{DestroyOptions, Entry, SetOptions};
 pub use inherited::Listener;

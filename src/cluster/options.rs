@@ -162,11 +162,10 @@ impl FromStr for Source {
     /// # Errors
     /// [`Error::Config`] where it is none, or names a backend that is not compiled in.
     fn from_str(url: &str) -> Result<Self> {
-        // The rest may have a password in it.
-        let (scheme, _) = url.split_once(':').unwrap_or_default();
-        let store: config::Store = url
-            .parse()
-            .map_err(|why| Error::Config(format!("the store's URL {scheme}:… {why}")))?;
+        let store: config::Store = url.parse().map_err(|why| {
+            let told = config::Store::told(url);
+            Error::Config(format!("the store's URL {told} {why}"))
+        })?;
         Ok(store.into())
     }
 }

@@ -30,6 +30,22 @@ pub(super) fn stored(reply: Reply<'_>) -> Result<Seq> {
     }
 }
 
+/// To a regenerate.
+pub(super) fn regenerated(reply: Reply<'_>) -> Result<Option<Seq>> {
+    match reply {
+        Reply::Missing => Ok(None),
+        reply => stored(reply).map(Some),
+    }
+}
+
+/// To a subscribe: the number of the subscription.
+pub(super) fn subscribed(reply: Reply<'_>) -> Result<u64> {
+    match reply {
+        Reply::Subscribed { subscription } => Ok(subscription),
+        other => Err(unexpected(&other)),
+    }
+}
+
 /// To a touch, a destroy or a clear.
 pub(super) fn was_there(reply: Reply<'_>) -> Result<bool> {
     match reply {

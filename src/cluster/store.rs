@@ -136,10 +136,7 @@ impl Store {
             from: old.as_ref(),
             to: new.as_ref(),
         });
-        self.call(&request, |reply| match reply {
-            Reply::Missing => Ok(None),
-            reply => replies::stored(reply).map(Some),
-        })
+        self.call(&request, replies::regenerated)
     }
 
     /// Walks over all live entries, in no particular order, page by page: nobody is kept waiting.

@@ -11,19 +11,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::link::{Link, LocalSubscriber};
-use super::replies::unexpected;
+use super::replies::{self, unexpected};
 use super::store::Store;
 use crate::client::{self, CallError, Connection};
 use crate::error::{Error, Result};
+use crate::exec::Batch;
 use crate::protocol::message::{Delivery, Messages, Subscribe, Topic};
 use crate::protocol::{Reply, Request, codec};
 
 /// How long one request waits for a message: then it is known again that the master is there.
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
-const TOO_SLOW: &str = "more waited for the subscriber than the master keeps";
-const RECONNECTED: &str = "the connection to the master was lost, and made anew";
-const UNANSWERED: &str = "the master did not answer in time";
+pub(super) const TOO_SLOW: &str = "more waited for the subscriber than the master keeps";
+pub(super) const RECONNECTED: &str = "the connection to the master was lost, and made anew";
+pub(super) const UNANSWERED: &str = "the master did not answer in time";
 
 /// A message that somebody published.
 #[derive(Clone, PartialEq, Eq)]
@@ -68,13 +69,16 @@ impl From<Delivery<'_>> for Message {
 /// A forked child must make its own.
 pub struct Subscription {
     store: Store,
-    topics: Vec<(bool, Vec<u8>)>,
+    names: Names,
     source: Source,
     ready: VecDeque<Message>,
     /// What to tell when nothing is ready any more.
     missed: Option<&'static str>,
     is_over: bool,
 }
+
+/// What is subscribed to, and whether that is a pattern.
+pub(super) type Names = Vec<(bool, Vec<u8>)>;
 
 /// Where the messages are.
 enum Source {
@@ -104,29 +108,37 @@ impl Store {
     /// # Errors
     /// [`Error::Protocol`] if these are too many for a connection.
     pub fn subscribe(&self, channels: &[impl AsRef<[u8]>]) -> Result<Subscription> {
-        Subscription::open(self, topics(false, channels))
+        Subscription::open(self, names(false, channels))
     }
 
     /// As [`subscribe`](Self::subscribe), to all channels that match one of these patterns: `*` is any
     /// text, `?` any byte, `[a-c]` one of these, as in Redis.
     pub fn subscribe_matching(&self, patterns: &[impl AsRef<[u8]>]) -> Result<Subscription> {
-        Subscription::open(self, topics(true, patterns))
+        Subscription::open(self, names(true, patterns))
     }
 }
 
-fn topics(is_pattern: bool, names: &[impl AsRef<[u8]>]) -> Vec<(bool, Vec<u8>)> {
-    let topic = |name: &_| (is_pattern, AsRef::<[u8]>::as_ref(name).to_vec());
-    names.iter().map(topic).collect()
+pub(super) fn names(is_pattern: bool, names: &[impl AsRef<[u8]>]) -> Names {
+    let owned = |name: &_| (is_pattern, AsRef::<[u8]>::as_ref(name).to_vec());
+    names.iter().map(owned).collect()
+}
+
+/// The same as a request has them.
+pub(super) fn topics(names: &Names) -> Vec<Topic<'_>> {
+    let names = names.iter();
+    names
+        .map(|&(is_pattern, ref name)| Topic { is_pattern, name })
+        .collect()
 }
 
 impl Subscription {
-    fn open(store: &Store, topics: Vec<(bool, Vec<u8>)>) -> Result<Self> {
+    fn open(store: &Store, names: Names) -> Result<Self> {
         let deadline = client::after(Instant::now(), store.timeout());
         let link = store.links().current();
         Ok(Self {
             store: store.clone(),
-            source: subscribe(store, link, &topics, deadline)?,
-            topics,
+            source: subscribe(store, link, &names, deadline)?,
+            names,
             ready: VecDeque::new(),
             missed: None,
             is_over: false,
@@ -161,12 +173,7 @@ impl Subscription {
             Source::Here(subscriber) => {
                 let batch = subscriber.wait(deadline);
                 self.missed = batch.missed.then_some(TOO_SLOW);
-                let read = |message: &Arc<Vec<u8>>| {
-                    let delivery = codec::read_delivery(message);
-                    delivery.map(Message::from).ok_or_else(damaged)
-                };
-                let read: Result<Vec<_>> = batch.messages.iter().map(read).collect();
-                self.ready.extend(read?);
+                self.ready.extend(read(&batch)?);
                 return Ok(());
             }
             Source::There(link, subscription) => {
@@ -192,7 +199,7 @@ impl Subscription {
         };
         let until = client::after(Instant::now(), self.store.timeout());
         let link = self.store.links().relink(&link, until)?;
-        self.source = subscribe(&self.store, link, &self.topics, until)?;
+        self.source = subscribe(&self.store, link, &self.names, until)?;
         self.missed = Some(RECONNECTED);
         Ok(())
     }
@@ -202,13 +209,10 @@ impl Subscription {
 fn subscribe(
     store: &Store,
     mut link: Arc<Link>,
-    topics: &[(bool, Vec<u8>)],
+    names: &Names,
     deadline: Instant,
 ) -> Result<Source> {
-    let topics: Vec<_> = topics
-        .iter()
-        .map(|&(is_pattern, ref name)| Topic { is_pattern, name })
-        .collect();
+    let topics = topics(names);
     loop {
         let connection = match &*link {
             Link::Local(local) => return local.subscribe(&topics).map(Source::Here),
@@ -217,11 +221,7 @@ fn subscribe(
         let left = deadline.saturating_duration_since(Instant::now());
         let topics = topics.clone();
         let request = Request::Subscribe(Subscribe { topics });
-        let asked = connection.call(&request, left, |reply| match reply {
-            Reply::Subscribed { subscription } => Ok(subscription),
-            other => Err(unexpected(&other)),
-        });
-        match asked {
+        match connection.call(&request, left, replies::subscribed) {
             Ok(subscription) => return Ok(Source::There(link, subscription)),
             Err(CallError::Failed(error)) => return Err(error),
             // A subscription ends with its connection, so nothing is left of one that was made.
@@ -239,6 +239,12 @@ fn ask(
     deadline: Instant,
     timeout: Duration,
 ) -> Result<(Vec<Message>, bool), CallError> {
+    let (request, wait) = question(subscription, deadline);
+    connection.call(&request, wait.saturating_add(timeout), messages)
+}
+
+/// The request for messages until then, and how long it waits for them.
+pub(super) fn question(subscription: u64, deadline: Instant) -> (Request<'static>, Duration) {
     let left = deadline.saturating_duration_since(Instant::now());
     let wait = left.min(LONGEST_WAIT);
     // Rounded up, so that the last moment is not asked for again and again.
@@ -247,13 +253,26 @@ fn ask(
         subscription,
         wait_ms,
     };
-    let timeout = wait.saturating_add(timeout);
-    connection.call(&request, timeout, |reply| match reply {
+    (request, wait)
+}
+
+/// The messages of a reply, and whether some were lost after them.
+pub(super) fn messages(reply: Reply<'_>) -> Result<(Vec<Message>, bool)> {
+    match reply {
         Reply::Messages(Messages { missed, messages }) => {
             Ok((messages.into_iter().map(Message::from).collect(), missed))
         }
         other => Err(unexpected(&other)),
-    })
+    }
+}
+
+/// What has come to a subscriber in this process.
+pub(super) fn read(batch: &Batch) -> Result<Vec<Message>> {
+    let read = |message: &Arc<Vec<u8>>| {
+        let delivery = codec::read_delivery(message);
+        delivery.map(Message::from).ok_or_else(damaged)
+    };
+    batch.messages.iter().map(read).collect()
 }
 
 fn damaged() -> Error {
@@ -295,10 +314,14 @@ impl Drop for Subscription {
 
 impl fmt::Debug for Subscription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = |(_, name): &(bool, Vec<u8>)| name.escape_ascii().to_string();
         f.debug_struct("Subscription")
-            .field("topics", &self.topics.iter().map(name).collect::<Vec<_>>())
+            .field("names", &shown(&self.names))
             .field("ready", &self.ready.len())
             .finish_non_exhaustive()
     }
+}
+
+pub(super) fn shown(names: &Names) -> Vec<String> {
+    let shown = |(_, name): &(bool, Vec<u8>)| name.escape_ascii().to_string();
+    names.iter().map(shown).collect()
 }

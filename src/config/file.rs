@@ -5,12 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
 use super::origin::{Origin, Problem};
-use super::settings::{self, SETTINGS, Shape};
+use super::settings::{self, Shape};
 
 /// What a configuration file says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -19,10 +20,19 @@ pub(crate) struct File {
     entries: BTreeMap<&'static str, Entry>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 struct Entry {
     line: usize,
     values: Vec<OsString>,
+}
+
+/// Without the values: that of `store` may have a password in it.
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entry")
+            .field("line", &self.line)
+            .finish_non_exhaustive()
+    }
 }
 
 impl File {
@@ -110,8 +120,7 @@ fn expected(shape: Shape) -> &'static str {
 fn unknown(key: &str) -> String {
     let written = key.to_lowercase().replace('_', "-");
     let likeness = |known: &&str| strsim::jaro_winkler(known, &written);
-    let nearest = SETTINGS
-        .iter()
+    let nearest = settings::all()
         .map(|setting| setting.key)
         .filter(|known| likeness(known) > 0.7)
         .max_by(|a, b| likeness(a).total_cmp(&likeness(b)));

@@ -10,7 +10,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use super::file::File;
 use super::origin::{Origin, Problem};
-use super::settings::{self, Purpose, SETTINGS, Setting, Shape};
+use super::settings::{self, Purpose, Setting, Shape};
 use super::{
     BindAddress, Config, Standalone, Store, Surroundings, WhenFull, Workers, check_sock_path,
     duration,
@@ -40,9 +40,9 @@ pub(crate) struct Sources<'a> {
 #[derive(Debug)]
 pub(crate) struct Merged {
     pub(crate) config: Config,
-    /// Where the value of each setting that counts came from, in the order of [`SETTINGS`].
+    /// Where the value of each setting that counts came from, in the order of [`settings::all`].
     pub(crate) origins: Vec<(&'static Setting, Origin)>,
-    /// What was passed over and why, in sentences.
+    /// What was passed over and why, and what better would be otherwise, in sentences.
     pub(crate) notes: Vec<String>,
 }
 
@@ -54,10 +54,7 @@ pub(crate) fn merge(purpose: Purpose, sources: &Sources<'_>) -> Result<Merged, V
         notes: Vec::new(),
     };
     let mut problems = Vec::new();
-    for setting in SETTINGS
-        .iter()
-        .filter(|setting| setting.counts_for(purpose))
-    {
+    for setting in settings::all().filter(|setting| setting.counts_for(purpose)) {
         let (origin, values) = find(setting, purpose, sources, &mut merged.notes);
         if values.is_empty() && setting.shape != Shape::List {
             problems.extend((origin != Origin::Default).then(|| Problem {
@@ -72,8 +69,10 @@ pub(crate) fn merge(purpose: Purpose, sources: &Sources<'_>) -> Result<Merged, V
                 problems.push(Problem {
                     origin: origin.clone(),
                     key: setting.key.to_owned(),
-                    value: Some(value.to_string_lossy().into_owned()),
                     reason: invalid.to_string(),
+                    value: invalid
+                        .told
+                        .or_else(|| Some(value.to_string_lossy().into_owned())),
                 });
             }
         }
@@ -81,6 +80,7 @@ pub(crate) fn merge(purpose: Purpose, sources: &Sources<'_>) -> Result<Merged, V
     }
     if problems.is_empty() {
         name_the_sock(&mut merged, sources.surroundings);
+        note_a_password(&mut merged);
         check_together(purpose, &merged, &mut problems);
     }
     if problems.is_empty() {
@@ -157,6 +157,18 @@ fn name_the_sock(merged: &mut Merged, surroundings: &Surroundings) {
             merged.config.sock = Some(path);
             *origin = Origin::Detected(why);
         }
+    }
+}
+
+/// The list of processes is everybody's on this machine.
+fn note_a_password(merged: &mut Merged) {
+    if matches!(merged.origin("store"), Origin::Flag(_)) && merged.config.store.has_password() {
+        merged.notes.push(
+            "--store has a password in it, which every user of this machine can read in the list \
+             of processes; give it in MEMSTORE_STORE or in the file of --config, or leave it in a \
+             file of its own, as redis://HOST?password-file=PATH"
+                .to_owned(),
+        );
     }
 }
 

@@ -96,7 +96,7 @@ fn a_flag_wins_over_the_environment_over_the_file_over_the_default() {
 /// outcome: what it shows by default, or a value of a list.
 #[test]
 fn every_setting_has_its_flag_its_variable_and_its_key() {
-    for setting in SETTINGS {
+    for setting in settings::all() {
         let mut values = (setting.show)(&Config::new(&case().surroundings));
         if values.is_empty() {
             let example = match setting.key {
@@ -164,7 +164,7 @@ fn all_problems_are_told_at_once_in_the_words_of_their_origins() {
     for expected in [
         "--workers 0: must be at least 1; leave it out for one worker per core",
         "MEMSTORE_MAX_KEY=1M: must be at least 1 and at most 65535 bytes",
-        "m.toml line 1, store = mysql://h: names a store of the kind \"mysql\", which there is not",
+        "m.toml line 1, store = mysql:…: names a kind of store that there is not; there are",
         "m.toml line 2, restart = no: must be one of always, on-failure, never",
         "--allow-uid root: must be a number",
     ] {
@@ -274,6 +274,39 @@ fn only_a_file_can_be_synced() {
     let config = config.unwrap().config;
     assert_eq!(config.store, Store::File("a/b".into()));
     assert_eq!(config.sync, Some(Syncing::Always));
+}
+
+#[test]
+fn a_password_is_in_no_problem_and_no_note_and_not_shown() {
+    let url = "redis://me:hunter2@host";
+    let mistyped = "redis://me:hunter2@host:x";
+    let file = |url: &str| case().file(&format!("store = '{url}'"));
+    let [flag, env] = [
+        case().flag("store", &[mistyped]),
+        case().env("MEMSTORE_STORE", mistyped),
+    ];
+    for (case, told) in [
+        (flag, "--store redis:…: has"),
+        (env, "MEMSTORE_STORE=redis:…: has"),
+        (file(mistyped), "m.toml line 1, store = redis:…: has"),
+    ] {
+        let problems = case.merge(Purpose::Serve).unwrap_err();
+        assert!(problems[0].starts_with(told), "{problems:?}");
+        assert!(!problems[0].contains("hunter2"), "{problems:?}");
+    }
+    let together = case().flag("store", &[url]).flag("max-memory", &["1g"]);
+    let problems = together.merge(Purpose::Serve).unwrap_err().join("\n");
+    assert!(!problems.contains("hunter2"), "{problems}");
+
+    let merged = case().flag("store", &[url]).merge(Purpose::Serve).unwrap();
+    assert!(merged.notes[0].contains("list of processes"));
+    for case in [file(url), case().env("MEMSTORE_STORE", url)] {
+        assert_eq!(case.merge(Purpose::Serve).unwrap().notes, [""; 0]);
+        assert!(!format!("{:?}", case.file).contains("hunter2"));
+    }
+    let shown = (settings::find("store").unwrap().show)(&merged.config);
+    assert_eq!(shown, ["redis://me:***@host"]);
+    assert!(!format!("{merged:?}").contains("hunter2"));
 }
 
 #[test]

@@ -42,20 +42,36 @@ pub use ports::PortBase;
 pub use sessions::Sessions;
 pub use size::ByteSize;
 pub use sock::{Surroundings, check_name, check_sock_path};
-pub use store::{Files, Host, LevelDb, Login, Redis, Servers, Sqlite, Store, Synchronous};
+pub use store::{
+    Files, Host, LevelDb, Login, Password, Redis, Servers, Sqlite, Store, Synchronous,
+};
 pub use supervision::Supervision;
 pub use tombstone::Tombstone;
 
 /// Why a value cannot be taken, as the rest of a sentence that begins with the value: "must be
 /// at least 1".
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Invalid(String);
+#[error("{reason}")]
+pub struct Invalid {
+    reason: String,
+    /// What is to be shown of the value, where that may have a secret in it.
+    told: Option<String>,
+}
 
 impl Invalid {
     /// The reason, and what to do instead.
     pub fn new(reason: impl Into<String>) -> Self {
-        Self(reason.into())
+        Self {
+            reason: reason.into(),
+            told: None,
+        }
+    }
+
+    /// The same about a value of which no more than `told` may be shown.
+    #[cfg(feature = "cli")]
+    pub(crate) fn telling(self, told: String) -> Self {
+        let told = Some(told);
+        Self { told, ..self }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! The flag, the environment variable and the file's key are all made from `key`, so none can be
 //! missing. The command line's definition and its help, the merge, the check of the file's keys
-//! and `config --show` all go through [`SETTINGS`]. A default is not written here: it is what
+//! and `config --show` all go through [`all`]. A default is not written here: it is what
 //! [`Config::new`] has, shown.
 
 use std::ffi::OsStr;
@@ -11,7 +11,7 @@ use super::{Config, Invalid};
 
 mod table;
 
-pub(crate) use table::SETTINGS;
+pub(crate) use table::all;
 
 /// What a configuration is made for; decides which settings count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,7 +82,7 @@ impl Setting {
 
 /// The setting with this key.
 pub(crate) fn find(key: &str) -> Option<&'static Setting> {
-    SETTINGS.iter().find(|setting| setting.key == key)
+    all().find(|setting| setting.key == key)
 }
 
 #[cfg(test)]

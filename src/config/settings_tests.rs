@@ -16,7 +16,7 @@ fn defaults() -> Config {
 #[test]
 fn no_two_settings_share_a_name() {
     let mut seen = BTreeSet::new();
-    for setting in SETTINGS {
+    for setting in all() {
         for name in [setting.key.to_owned(), setting.flag(), setting.env()] {
             assert!(seen.insert(name.clone()), "{name} is there twice");
         }
@@ -25,7 +25,7 @@ fn no_two_settings_share_a_name() {
 
 #[test]
 fn what_a_setting_shows_it_reads() {
-    for setting in SETTINGS {
+    for setting in all() {
         let mut config = defaults();
         let shown = (setting.show)(&config);
         if setting.shape == Shape::List {
@@ -95,7 +95,7 @@ fn every_setting_refuses_what_makes_no_sense() {
 fn what_is_not_utf8_is_only_a_path() {
     use std::os::unix::ffi::OsStrExt;
     let value = OsStr::from_bytes(b"/tmp/\xff");
-    for setting in SETTINGS {
+    for setting in all() {
         let read = (setting.read)(&mut defaults(), value);
         assert_eq!(
             read.is_ok(),

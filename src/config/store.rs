@@ -6,6 +6,7 @@
 
 mod files;
 mod leveldb;
+mod login;
 mod redis;
 mod sqlite;
 mod url;
@@ -16,7 +17,8 @@ use std::str::FromStr;
 
 pub use files::Files;
 pub use leveldb::LevelDb;
-pub use redis::{Host, Login, Redis, Servers};
+pub use login::{Login, Password};
+pub use redis::{Host, Redis, Servers};
 pub use sqlite::{Sqlite, Synchronous};
 
 use super::Invalid;
@@ -60,6 +62,30 @@ impl Store {
         matches!(self, Self::Memory | Self::File(_))
     }
 
+    /// Whether the URL itself has a password.
+    #[cfg(feature = "cli")]
+    pub(crate) fn has_password(&self) -> bool {
+        let Self::Redis(redis) = self else {
+            return false;
+        };
+        matches!(redis.login.password, Some(Password::Given(_)))
+    }
+
+    /// What a message has in the place of a URL that could not be read: all of it only where no
+    /// password can be in it.
+    pub(crate) fn told(url: &str) -> String {
+        let is_part = |part: &str| {
+            let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"+-._".contains(&byte);
+            part.bytes().all(allowed)
+        };
+        match url.split_once(':') {
+            Some(("memory" | "sqlite" | "leveldb" | "files", _)) => url.to_owned(),
+            Some((scheme, _)) if is_part(scheme) => format!("{scheme}:…"),
+            None if is_part(url) => url.to_owned(),
+            _ => "…".to_owned(),
+        }
+    }
+
     /// The Cargo feature without which it cannot be opened, and whether that is compiled in.
     fn feature(&self) -> Option<(&'static str, bool)> {
         match self {
@@ -101,9 +127,9 @@ impl FromStr for Store {
             "leveldb" => Self::LevelDb(LevelDb::read(Url::new(rest)?)?),
             "files" => Self::Files(Files::read(Url::new(rest)?)?),
             other if Redis::has(other) => Self::Redis(Redis::read(text)?),
-            other => {
+            _ => {
                 return Err(Invalid::new(format!(
-                    "names a store of the kind {other:?}, which there is not; there are {SCHEMES}"
+                    "names a kind of store that there is not; there are {SCHEMES}"
                 )));
             }
         };
@@ -154,7 +180,7 @@ mod tests {
         for (text, hint) in [
             (
                 "mysql://localhost",
-                "\"mysql\", which there is not; there are memory:, sqlite:",
+                "a kind of store that there is not; there are memory:, sqlite:",
             ),
             ("memory", "before a colon"),
             (":", "before a colon"),

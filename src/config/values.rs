@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use tracing_subscriber::filter::Targets;
 
-use super::{BindAddress, BindAddressError, ByteSize, Invalid, Memory, check_sock_path, duration};
+use super::{
+    BindAddress, BindAddressError, ByteSize, Invalid, Memory, Store, check_sock_path, duration,
+};
 
 pub(super) fn text(value: &OsStr) -> Result<&str, Invalid> {
     let text = value.to_str();
@@ -27,6 +29,11 @@ pub(super) fn path_text(path: Option<&Path>) -> Vec<String> {
 
 pub(super) fn parsed<T: FromStr<Err = Invalid>>(value: &OsStr) -> Result<T, Invalid> {
     text(value)?.parse()
+}
+
+/// Of a store that cannot be read no more is told than can have no password in it.
+pub(super) fn store(value: &OsStr) -> Result<Store, Invalid> {
+    parsed(value).map_err(|why: Invalid| why.telling(Store::told(&value.to_string_lossy())))
 }
 
 pub(super) fn number(value: &OsStr) -> Result<u32, Invalid> {

@@ -8,6 +8,9 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+#[cfg(feature = "tokio")]
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use super::hub::ClientId;
@@ -101,6 +104,8 @@ struct Mail {
     /// Messages were lost after those that wait.
     missed: bool,
     wait: Option<Wait>,
+    /// The task that waits for them.
+    task: Option<Waker>,
     /// The loop knows that there is something to send.
     is_listed: bool,
 }
@@ -113,6 +118,7 @@ impl Mailbox {
             bytes: 0,
             missed: false,
             wait: None,
+            task: None,
             is_listed: false,
         };
         room.subscribers.fetch_add(1, Ordering::Relaxed);
@@ -152,6 +158,9 @@ impl Mailbox {
         }
         self.has_mail.store(true, Ordering::Release);
         self.arrived.notify_all();
+        if let Some(task) = mail.task.take() {
+            task.wake();
+        }
         let is_to_be_sent = mail.form != Form::Native || mail.wait.is_some();
         is_to_be_sent && !std::mem::replace(&mut mail.is_listed, true)
     }
@@ -200,6 +209,17 @@ impl Mailbox {
             mail = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         self.take(&mut mail, Limits::PAGE)
+    }
+
+    /// Takes what there is, or has the task woken when there is something.
+    #[cfg(feature = "tokio")]
+    pub(super) fn poll_take(&self, context: &Context<'_>) -> Poll<Batch> {
+        let mut mail = self.lock();
+        if mail.messages.is_empty() && !mail.missed {
+            mail.task = Some(context.waker().clone());
+            return Poll::Pending;
+        }
+        Poll::Ready(self.take(&mut mail, Limits::PAGE))
     }
 
     /// The next message answers this request.

@@ -6,6 +6,8 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+#[cfg(feature = "tokio")]
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use super::channels::{Load, Scope, Subscriptions};
@@ -69,6 +71,12 @@ impl Subscriber {
     /// Waits in this thread for messages.
     pub(crate) fn wait(&self, deadline: Instant) -> Batch {
         self.mailbox.wait(deadline)
+    }
+
+    /// Takes messages, or has the task woken when there are some.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn poll_take(&self, context: &Context<'_>) -> Poll<Batch> {
+        self.mailbox.poll_take(context)
     }
 }
 

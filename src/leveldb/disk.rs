@@ -15,6 +15,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 
 use super::{LevelError, Result};
+use crate::sys::WHOLE;
 
 /// What a database does with its folder.
 pub(crate) trait Disk: Send {
@@ -83,18 +84,6 @@ impl Folder {
         self.path.join(name)
     }
 }
-
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the constants are made for these fields"
-)]
-const WHOLE: libc::flock = libc::flock {
-    l_type: libc::F_WRLCK as libc::c_short,
-    l_whence: libc::SEEK_SET as libc::c_short,
-    l_start: 0,
-    l_len: 0,
-    l_pid: 0,
-};
 
 fn lock(file: &File) -> Result<()> {
     match fcntl(file, FcntlArg::F_OFD_SETLK(&WHOLE)) {

@@ -14,7 +14,7 @@ use crate::config::Limits;
 use crate::exec::{ClientId, Conversation, Host, Hub, Message, Next, Origin, SharedHub, redis};
 use crate::net::{AllowedUids, CloseReason, ConnectionId, Handler, Peer, Refusal, Taken, Verdict};
 use crate::protocol::auth::{Bytes32, Secret};
-use crate::protocol::resp::{Protocol, Writer};
+use crate::protocol::resp::{DENIED, FULL, Protocol, Writer};
 use crate::protocol::{Dialect, ErrorCode, frame};
 use crate::supervisor::event::WorkerId;
 use crate::time::Millis;
@@ -313,8 +313,8 @@ pub(super) fn say_no(why: Refusal, said: &[u8], out: &mut Vec<u8>) {
         return Conversation::refused(code, &why.to_string(), out);
     }
     Writer::new(out, Protocol::Resp2).error(&match why {
-        Refusal::Full => "ERR max number of clients reached".to_owned(),
-        Refusal::Stranger { .. } => format!("DENIED {why}"),
+        Refusal::Full => FULL.to_owned(),
+        Refusal::Stranger { .. } => format!("{DENIED} {why}"),
     });
 }
 

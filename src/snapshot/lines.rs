@@ -59,9 +59,11 @@ pub(crate) fn write(
     out.write_all(b"\n")
 }
 
-type Text<'a> = Option<Cow<'a, str>>;
+/// Bytes as text, or in base 16 where they are none.
+pub(crate) type Text<'a> = Option<Cow<'a, str>>;
 
-fn text_or_hex(bytes: &[u8]) -> (Text<'_>, Text<'_>) {
+/// The text, or else its bytes in base 16.
+pub(crate) fn text_or_hex(bytes: &[u8]) -> (Text<'_>, Text<'_>) {
     match std::str::from_utf8(bytes) {
         Ok(text) => (Some(text.into()), None),
         Err(_) => (None, Some(hex(bytes).into())),

@@ -23,6 +23,7 @@ use super::pages::PAGE;
 use super::recovery::Refused;
 use super::superblock::{self, FRONT};
 use crate::error::Error;
+use crate::sys::WHOLE;
 
 /// How long a file in use is waited for: what a killed master was about to start holds its file
 /// for a moment longer than itself.
@@ -31,18 +32,6 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// Permissions to write that a store's file must not give to others.
 const OTHERS_WRITE: u32 = 0o022;
 const OTHERS_READ: u32 = 0o044;
-/// A lock of all bytes that a file has or will have, against everybody else's.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the constants are made for these fields"
-)]
-const WHOLE: libc::flock = libc::flock {
-    l_type: libc::F_WRLCK as libc::c_short,
-    l_whence: libc::SEEK_SET as libc::c_short,
-    l_start: 0,
-    l_len: 0,
-    l_pid: 0,
-};
 
 /// Why a file cannot be a store's.
 #[derive(Debug, thiserror::Error)]

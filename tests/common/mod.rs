@@ -1,13 +1,16 @@
 //! What the process tests share: real programs in a folder of their own, ended when dropped.
 
 #![allow(dead_code, unreachable_pub, reason = "each test program uses its part")]
+#![allow(clippy::unwrap_used, reason = "helpers may panic as the tests do")]
 
 pub mod cluster;
 pub mod diligent;
 pub mod ended;
 pub mod http;
+pub mod installed;
 pub mod parts;
 pub mod peer;
+pub mod proof;
 pub mod proxy;
 pub mod redis;
 

@@ -1,7 +1,8 @@
-//! What a client knows of the entries that are its own: what was acknowledged to it, and what may
-//! have been done besides.
+//! Masters that are killed under load, and what their clients know of the entries that are their
+//! own: what was acknowledged to them, and what may have been done besides.
 
 use std::collections::BTreeMap;
+use std::os::unix::process::ExitStatusExt as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ use nix::sys::signal::Signal;
 
 use crate::common::{Running, eventually};
 
+const CLIENTS: usize = 4;
 /// How far deadlines may be off: they are told in milliseconds, by a process that takes its time.
 const SLACK: Duration = Duration::from_secs(2);
 
@@ -24,7 +26,7 @@ struct Known {
 }
 
 /// One client's entries, by key; `None` for one that was destroyed or never was.
-pub(crate) struct History {
+struct History {
     name: String,
     rng: Rng,
     known: BTreeMap<String, Option<Known>>,
@@ -34,10 +36,10 @@ pub(crate) struct History {
 
 /// The master went away before it acknowledged anything.
 #[derive(Debug)]
-pub(crate) struct Lost;
+struct Lost;
 
 impl History {
-    pub(crate) fn new(name: &str, seed: u64) -> Self {
+    fn new(name: &str, seed: u64) -> Self {
         Self {
             name: name.to_owned(),
             rng: Rng::with_seed(seed),
@@ -47,7 +49,7 @@ impl History {
     }
 
     /// Does something and waits for its acknowledgement.
-    pub(crate) fn work(&mut self, store: &Store) -> Result<(), Lost> {
+    fn work(&mut self, store: &Store) -> Result<(), Lost> {
         let key = format!("{}:{}", self.name, self.rng.u32(0..60));
         let now = self.known.get(&key).cloned().flatten();
         let (begin, ttl) = (Instant::now(), self.ttl());
@@ -100,7 +102,7 @@ impl History {
     }
 
     /// Compares with what the store has, and goes on from there; how many entries it has.
-    pub(crate) fn check(&mut self, store: &Store) -> u64 {
+    fn check(&mut self, store: &Store) -> u64 {
         let mut entries = 0;
         if let Some((key, next)) = self.asked.take() {
             let known = self.known.entry(key.clone()).or_default();
@@ -134,13 +136,56 @@ impl History {
     }
 }
 
-/// All clients work, each through its own handle, until the master is killed, after so much work.
-pub(crate) fn work_and_kill(
-    master: &Running,
-    stores: Vec<Store>,
-    histories: &mut [History],
-    works: u64,
+/// Masters over one store that are killed under load, so many times or as `NAME_ROUNDS` says: what
+/// was acknowledged is there each time. `start` starts one, in one of several ways, which it names;
+/// `NAME_SEED` has all of it once more.
+#[expect(clippy::print_stdout, reason = "a failure says how to replay it")]
+pub(crate) fn survives(
+    name: &str,
+    (rounds, works): (u64, u64),
+    mut start: impl FnMut(&mut Rng) -> (Running, &'static str),
+    connect: impl Fn() -> Store,
 ) {
+    let seed = from_environment(&format!("{name}_SEED"), fastrand::u64(..));
+    println!("replay with {name}_SEED={seed}");
+    let mut rng = Rng::with_seed(seed);
+    let mut histories: Vec<History> = (0..CLIENTS)
+        .map(|number| History::new(&format!("client{number}"), rng.u64(..)))
+        .collect();
+    for round in 0..from_environment(&format!("{name}_ROUNDS"), rounds) {
+        let (mut master, way) = start(&mut rng);
+        let store = connect();
+        let check = |history: &mut History| history.check(&store);
+        let known: u64 = histories.iter_mut().map(check).sum();
+        assert_eq!(store.length().unwrap(), known, "in round {round}");
+        assert_eq!(store.all().count() as u64, known, "in round {round}");
+        let stores = histories.iter().map(|_| connect()).collect();
+        work_and_kill(&master, stores, &mut histories, rng.u64(1..works));
+        assert_eq!(master.wait().signal(), Some(9), "in round {round}, {way}");
+    }
+}
+
+/// Versions grow, however often the master of a store is killed.
+pub(crate) fn versions_go_on(start: impl Fn() -> Running, connect: impl Fn() -> Store) {
+    let mut last = None;
+    for _ in 0..3 {
+        let mut master = start();
+        let store = connect();
+        assert_eq!(store.get("key").unwrap().map(|entry| entry.seq), last);
+        for _ in 0..10 {
+            let seq = store.set("key", "value").unwrap();
+            assert!(last < Some(seq), "{last:?}, {seq:?}");
+            last = Some(seq);
+        }
+        assert!(last < store.set("other", "").ok());
+        assert!(store.destroy("other").unwrap());
+        master.signal(Signal::SIGKILL);
+        master.wait();
+    }
+}
+
+/// All clients work, each through its own handle, until the master is killed, after so much work.
+fn work_and_kill(master: &Running, stores: Vec<Store>, histories: &mut [History], works: u64) {
     let done = AtomicU64::new(0);
     thread::scope(|scope| {
         for (history, store) in histories.iter_mut().zip(stores) {

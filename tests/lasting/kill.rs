@@ -1,18 +1,17 @@
 //! Masters that are killed under load: what was acknowledged is in the file.
 
 use std::fs;
-use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::time::Duration;
 
+use fastrand::Rng;
 use memstore_cluster::{Options, Store};
 use nix::sys::signal::Signal;
 
 use crate::common::{Running, connect, eventually};
-use crate::history::{History, from_environment, work_and_kill};
+use crate::history::{survives, versions_go_on};
 use crate::{Place, common};
 
-const CLIENTS: usize = 4;
 /// Long for an answer, and short for who waits for one that never comes.
 const TIMEOUT: Duration = Duration::from_millis(700);
 
@@ -29,33 +28,14 @@ fn client(sock: &Path) -> Store {
 
 #[test]
 fn what_was_acknowledged_survives_the_death_of_the_master() {
-    let seed = from_environment("LASTING_SEED", fastrand::u64(..));
-    let rounds = from_environment("LASTING_ROUNDS", 12);
-    println!("replay with LASTING_SEED={seed}");
-    let mut rng = fastrand::Rng::with_seed(seed);
     let place = Place::new();
-    let mut histories: Vec<History> = (0..CLIENTS)
-        .map(|number| History::new(&format!("client{number}"), rng.u64(..)))
-        .collect();
-    for round in 0..rounds {
-        let sync = ["never", "1s", "always"][rng.usize(0..3)];
-        let [serve, run] = &mut place.masters(&format!("--sync {sync}"));
-        let mut master = Running::start(if rng.bool() { serve } else { run });
-        let store = client(&place.sock());
-        let known: u64 = histories
-            .iter_mut()
-            .map(|history| history.check(&store))
-            .sum();
-        assert_eq!(store.length().unwrap(), known, "in round {round}");
-        assert_eq!(store.all().count() as u64, known, "in round {round}");
-        let stores = histories.iter().map(|_| client(&place.sock())).collect();
-        work_and_kill(&master, stores, &mut histories, rng.u64(1..1_500));
-        assert_eq!(
-            master.wait().signal(),
-            Some(9),
-            "in round {round}, --sync {sync}"
-        );
-    }
+    let start = |rng: &mut Rng| {
+        let sync = ["--sync never", "--sync 1s", "--sync always"][rng.usize(0..3)];
+        let [serve, run] = &mut place.masters(sync);
+        let master = Running::start(if rng.bool() { serve } else { run });
+        (master, sync)
+    };
+    survives("LASTING", (12, 1_500), start, || client(&place.sock()));
 }
 
 #[test]
@@ -89,21 +69,7 @@ fn an_orderly_end_leaves_a_file_as_long_as_it_has_to_be_at_the_next_beginning() 
 #[test]
 fn versions_go_on_where_they_were() {
     let place = Place::new();
-    let mut last = None;
-    for _ in 0..3 {
-        let mut master = place.serve("");
-        let store = connect(&place.sock());
-        assert_eq!(store.get("key").unwrap().map(|entry| entry.seq), last);
-        for _ in 0..10 {
-            let seq = store.set("key", "value").unwrap();
-            assert!(last < Some(seq), "{last:?}, {seq:?}");
-            last = Some(seq);
-        }
-        assert!(last < store.set("other", "").ok());
-        assert!(store.destroy("other").unwrap());
-        master.signal(Signal::SIGKILL);
-        master.wait();
-    }
+    versions_go_on(|| place.serve(""), || connect(&place.sock()));
 }
 
 #[test]

@@ -9,10 +9,10 @@ use memstore_cluster::Store;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::clients::until_proved;
 use crate::common::cluster::{bound, run};
+use crate::common::proof::until_said;
 use crate::common::{Running, clean, connect, folder as temporary};
-use crate::{folder, has_packages};
+use crate::{PASS, folder, has_packages};
 
 /// The program of `visits` of this name visits the example; then `look` looks at the store.
 fn does_what_it_says(name: &str, look: impl FnOnce(&Store)) {
@@ -43,7 +43,7 @@ fn does_what_it_says(name: &str, look: impl FnOnce(&Store)) {
     let mut visitor = clean("node");
     visitor.arg(folder().join("visits").join(format!("{name}.js")));
     visitor.env("URL", format!("http://{}", bound(&master)));
-    until_proved(&mut visitor, name);
+    until_said(&mut visitor, PASS, name);
     look(&connect(&sock));
     master.signal(Signal::SIGTERM);
     let finished = master.finish();

@@ -24,32 +24,22 @@ mod notify;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
+use common::Running;
 use common::cluster::bound;
-use common::{Running, skipped};
+use common::installed::{has_node_modules, is_installed};
+
+/// What Node's own test runner says of what has passed, on a terminal and elsewhere.
+const PASS: &[&str] = &["# pass ", "ℹ pass "];
 
 /// Whether there is a Node to test with.
 fn has_node() -> bool {
-    let mut node = Command::new("node");
-    let node = node.arg("--version").stdout(Stdio::null()).status();
-    let is_there = node.is_ok_and(|status| status.success());
-    if !is_there {
-        skipped("node is not installed");
-    }
-    is_there
+    is_installed("node")
 }
 
 /// Whether there is a Node and what `scripts/node-modules` installs for it.
 fn has_packages() -> bool {
-    if !has_node() {
-        return false;
-    }
-    let is_there = folder().join("node_modules/.package-lock.json").exists();
-    if !is_there {
-        skipped("the packages are not installed: run scripts/node-modules");
-    }
-    is_there
+    has_node_modules(&folder())
 }
 
 fn folder() -> PathBuf {

@@ -10,7 +10,8 @@ use tempfile::TempDir;
 
 use super::reply::Reply;
 use super::step::encode;
-use crate::common::{PATIENCE, Running, clean, eventually, folder, memstore, skipped};
+use crate::common::installed::is_installed;
+use crate::common::{PATIENCE, Running, clean, eventually, folder, memstore};
 
 /// Which version of the protocol the connections speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,9 +35,7 @@ impl Servers {
 
     /// As `start`, over the store with a URL, which may be in the folder that is given.
     pub fn start_over(store: impl FnOnce(&Path) -> String) -> Option<Self> {
-        let found = Command::new("redis-server").arg("--version").output();
-        if found.is_err() {
-            skipped("redis-server is not installed");
+        if !is_installed("redis-server") {
             return None;
         }
         let folder = folder();

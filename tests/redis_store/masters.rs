@@ -60,3 +60,49 @@ fn what_two_masters_count_at_once_is_counted_twice() {
     assert_eq!(server.cli(&["GET", "n"]), (2 * TIMES).to_string());
     assert_eq!(server.cli(&["STRLEN", "s"]), (2 * TIMES).to_string());
 }
+
+#[test]
+fn what_the_server_refuses_to_one_harms_nobody_who_writes_at_the_same_time() {
+    let Some(server) = Server::start(&[]) else {
+        return;
+    };
+    server.cli(&["ACL", "SETUSER", "me", "on", ">pw", "~mine:*", "~", "+@all"]);
+    let url = server.url().replace("//", "//me:pw@");
+    let master = Master::start(&["--store", &url]);
+    let mut wire = master.connect();
+    let refused =
+        "-NOPERM this user has no permissions to access one of the keys used as arguments\r\n";
+    for _ in 0..10 {
+        wire.ask(
+            "SET theirs 1\r\nSET mine:a 2\r\nGET mine:a\r\nMSET mine:a 3 theirs 3\r\nDEL mine:a\r\nGET theirs\r\n",
+            &format!("{refused}+OK\r\n$1\r\n2\r\n{refused}:1\r\n{refused}"),
+        );
+    }
+}
+
+#[test]
+fn what_the_server_says_no_to_is_told_in_its_words() {
+    let Some(server) = Server::start(&[]) else {
+        return;
+    };
+    let url = server.url();
+    let master = Master::start(&["--store", url.as_str()]);
+    let mut wire = master.connect();
+    let mut refusal = |request: &str, words: &str| {
+        wire.send(format!("{request}\r\n"));
+        let reply = wire.line();
+        assert!(reply.starts_with(words), "{request}: {reply}");
+        assert!(!reply.contains("script"), "{request}: {reply}");
+    };
+    server.cli(&["HSET", "hash", "f", "v"]);
+    refusal("GET hash", "-WRONGTYPE ");
+    refusal("SET hash v NX", "-WRONGTYPE ");
+    server.cli(&["CONFIG", "SET", "maxmemory", "1mb"]);
+    refusal("SET k v", "-OOM ");
+    refusal("SET k v NX", "-OOM ");
+    server.cli(&["CONFIG", "SET", "maxmemory", "0"]);
+    server.cli(&["REPLICAOF", "127.0.0.1", "1"]);
+    refusal("SET k v", "-READONLY ");
+    server.cli(&["REPLICAOF", "NO", "ONE"]);
+    refusal("SET k v", "+OK");
+}

@@ -3,6 +3,8 @@
 use memstore_cluster::backend::{Backend, RedisBackend};
 use memstore_cluster::time::{Clock, SystemClock};
 
+use nix::sys::signal::Signal;
+
 use crate::common::eventually;
 use crate::servers::{Server, open};
 
@@ -59,6 +61,23 @@ fn what_was_read_is_not_asked_for_again_until_another_client_writes_it() {
         store.commit().unwrap();
         is_gone.then_some(())
     });
+}
+
+#[test]
+fn what_is_known_is_not_relied_on_where_the_server_falls_silent() {
+    let Some(server) = Server::start(&[]) else {
+        return;
+    };
+    let store = &mut open(&format!("{}?near=1mb", server.url())).unwrap();
+    server.cli(&["SET", "k", "1"]);
+    assert_eq!(get(store, "k").as_deref(), Some("1"));
+    server.process().signal(Signal::SIGSTOP);
+    eventually("nobody answers for the server", || {
+        let is_refused = store.get(SystemClock::new().now(), b"k").is_err();
+        store.commit().unwrap();
+        is_refused.then_some(())
+    });
+    server.process().signal(Signal::SIGCONT);
 }
 
 #[test]

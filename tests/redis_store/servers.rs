@@ -2,13 +2,13 @@
 
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::process::Command;
 
 use memstore_cluster::backend::RedisBackend;
 use memstore_cluster::config::Store;
 use tempfile::TempDir;
 
-use crate::common::{Running, clean, eventually, folder, skipped};
+use crate::common::installed::is_installed;
+use crate::common::{Running, clean, eventually, folder};
 
 /// A server. It ends when this is dropped, and can be started again where it was.
 pub struct Server {
@@ -18,19 +18,10 @@ pub struct Server {
     running: Option<Running>,
 }
 
-/// Whether there is a redis-server to test with.
-pub fn has_redis() -> bool {
-    let found = Command::new("redis-server").arg("--version").output();
-    if found.is_err() {
-        skipped("redis-server is not installed");
-    }
-    found.is_ok()
-}
-
 impl Server {
     /// Starts one with these arguments; `None`, loudly, where there is no redis-server.
     pub fn start(args: &[&str]) -> Option<Self> {
-        if !has_redis() {
+        if !is_installed("redis-server") {
             return None;
         }
         let args = args.iter().map(|arg| (*arg).to_owned()).collect();

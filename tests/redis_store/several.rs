@@ -9,10 +9,12 @@ use memstore_cluster::backend::{Backend, Cursor, Deadline, RedisBackend, Walk};
 use memstore_cluster::contract::Condition;
 use memstore_cluster::time::{Clock, SystemClock};
 
-use crate::common::{Running, clean, eventually, folder};
-use crate::servers::{Server, free_port, has_redis, open};
+use tempfile::TempDir;
 
-fn set(store: &mut RedisBackend, key: &str, value: &str) -> Result<(), String> {
+use crate::common::{Running, clean, eventually, folder};
+use crate::servers::{Server, free_port, open};
+
+pub fn set(store: &mut RedisBackend, key: &str, value: &str) -> Result<(), String> {
     let (now, always) = (SystemClock::new().now(), Condition::Always);
     let (key, value) = (key.as_bytes(), value.as_bytes());
     let written = store.set(now, key, value, Deadline::Never, always);
@@ -20,7 +22,7 @@ fn set(store: &mut RedisBackend, key: &str, value: &str) -> Result<(), String> {
     written.map_err(|error| error.to_string())
 }
 
-fn get(store: &mut RedisBackend, key: &str) -> Result<Option<String>, String> {
+pub fn get(store: &mut RedisBackend, key: &str) -> Result<Option<String>, String> {
     let now = SystemClock::new().now();
     let found = store.get(now, key.as_bytes());
     let found = found
@@ -28,6 +30,11 @@ fn get(store: &mut RedisBackend, key: &str) -> Result<Option<String>, String> {
     let found = found.map_err(|error| error.to_string());
     store.commit().expect("nothing was written");
     found
+}
+
+/// On a machine that has much to do a second may be too little.
+fn patient(url: &str) -> String {
+    format!("{url}?timeout=5s")
 }
 
 /// A server that can be part of a cluster.
@@ -74,8 +81,7 @@ pub fn cluster() -> Option<(Vec<Server>, String)> {
         write!(hosts, "{comma}127.0.0.1:{}", node.port).expect("a string takes it");
         hosts
     });
-    // On a machine that has much to do a second may be too little.
-    Some((nodes, format!("redis-cluster://{hosts}?timeout=5s")))
+    Some((nodes, format!("redis-cluster://{hosts}")))
 }
 
 #[test]
@@ -83,7 +89,7 @@ fn a_cluster_holds_it_walks_it_and_loses_a_primary() {
     let Some((mut nodes, url)) = cluster() else {
         return;
     };
-    let store = &mut open(&url).unwrap();
+    let store = &mut open(&patient(&url)).unwrap();
     let keys: Vec<String> = (0..500).map(|number| format!("k{number}")).collect();
     for key in &keys {
         let (now, always) = (SystemClock::new().now(), Condition::Always);
@@ -132,9 +138,9 @@ fn slots_that_move_are_followed_to_a_node_that_joins() {
     let Some((nodes, url)) = cluster() else {
         return;
     };
-    let store = &mut open(&url).unwrap();
+    let store = &mut open(&patient(&url)).unwrap();
     // This one asks for no key while the slots move, so no server tells it.
-    let quiet = &mut open(&url).unwrap();
+    let quiet = &mut open(&patient(&url)).unwrap();
     for number in 0..100 {
         set(store, &format!("k{number}"), "1").unwrap();
     }
@@ -206,49 +212,59 @@ fn sentinel(folder: &Path, port: &str) -> Option<(u16, Running)> {
     is_there.then_some((own, running))
 }
 
-#[test]
-fn what_sentinels_watch_is_found_again_when_a_replica_takes_over() {
-    if !has_redis() {
-        return;
-    }
-    let mut primary = Server::start(&["--repl-diskless-sync-delay", "0"]).unwrap();
+/// A primary and its replica, three Sentinels that watch them, and the URL.
+pub fn watched() -> Option<(Server, Server, Vec<Running>, String)> {
+    let primary = Server::start(&["--repl-diskless-sync-delay", "0"])?;
     let port = primary.port.to_string();
-    let replica = Server::start(&["--replicaof", "127.0.0.1", &port]).unwrap();
+    let replica = Server::start(&["--replicaof", "127.0.0.1", &port])?;
     eventually("the replica follows", || {
         let role = replica.cli(&["INFO", "replication"]);
         role.contains("master_link_status:up").then_some(())
     });
-    let folder = folder();
-    let sentinels: Vec<(u16, Running)> = (0..3)
+    let sentinels: Vec<(u16, Running, TempDir)> = (0..3)
         .map(|_| {
             eventually("a sentinel with a free port", || {
-                sentinel(folder.path(), &port)
+                let folder = folder();
+                let (port, sentinel) = sentinel(folder.path(), &port)?;
+                Some((port, sentinel, folder))
             })
         })
         .collect();
     let ask = |port: u16, args: &[&str]| {
-        let output = clean("redis-cli")
-            .args(["-p", &port.to_string()])
-            .args(args)
-            .output();
-        String::from_utf8(output.expect("it is there").stdout).expect("text")
+        let mut cli = clean("redis-cli");
+        cli.args(["-p", &port.to_string()]).args(args);
+        let output = cli.output().expect("redis-cli comes with redis-server");
+        String::from_utf8(output.stdout).expect("text")
     };
-    for (port, _) in &sentinels {
+    for (port, ..) in &sentinels {
         eventually("the sentinels know each other and the replica", || {
             let known = ask(*port, &["SENTINEL", "CKQUORUM", "mine"]);
             let replicas = ask(*port, &["SENTINEL", "REPLICAS", "mine"]);
             (known.starts_with("OK 3") && replicas.contains("name")).then_some(())
         });
     }
-    let hosts: Vec<String> = sentinels
+    let hosts = sentinels
         .iter()
-        .map(|(port, _)| format!("127.0.0.1:{port}"))
+        .map(|(port, ..)| format!("127.0.0.1:{port}"));
+    let hosts = hosts.collect::<Vec<_>>().join(",");
+    let sentinels = sentinels
+        .into_iter()
+        .map(|(_, running, _)| running)
         .collect();
-    let store = &mut open(&format!(
-        "redis-sentinel://{}/mine?timeout=5s",
-        hosts.join(",")
+    Some((
+        primary,
+        replica,
+        sentinels,
+        format!("redis-sentinel://{hosts}/mine"),
     ))
-    .unwrap();
+}
+
+#[test]
+fn what_sentinels_watch_is_found_again_when_a_replica_takes_over() {
+    let Some((mut primary, replica, _sentinels, url)) = watched() else {
+        return;
+    };
+    let store = &mut open(&patient(&url)).unwrap();
     set(store, "k", "before").unwrap();
     eventually("the replica has it", || {
         (replica.cli(&["GET", "k"]) == "before").then_some(())

@@ -1,12 +1,14 @@
 //! One server: what is written is what other clients of it see, and the other way round.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use memstore_cluster::backend::{Backend, Cursor, Deadline, SetOutcome, Walk};
 use memstore_cluster::contract::{Condition, Seq};
 use memstore_cluster::time::{Clock, Millis, SystemClock};
 
-use crate::common::eventually;
+use crate::common::{eventually, folder};
 use crate::servers::{Server, open};
 
 fn now() -> Millis {
@@ -224,11 +226,66 @@ fn it_logs_in_and_says_when_it_is_not_let_in() {
     }
     let store = &mut open(&server.url().replace("//", "//:right@")).unwrap();
     assert!(get(store, "k").is_none());
+    let folder = folder();
+    let file = folder.path().join("password");
+    let in_a_file = format!("{}?password-file={}", server.url(), file.display());
+    let refused = |words: &str| {
+        let error = open(&in_a_file).unwrap_err().to_string();
+        assert!(error.contains(words), "{words}: {error}");
+        assert!(!error.contains("right"), "{error}");
+    };
+    refused("No such file");
+    let write = |password: &str, mode| {
+        fs::write(&file, password).unwrap();
+        fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
+    };
+    write("right\n", 0o644);
+    refused("open to others");
+    write("\n", 0o600);
+    refused("there is no password in");
+    write("right\n", 0o600);
+    let store = &mut open(&in_a_file).unwrap();
+    assert!(get(store, "k").is_none());
     let unix = format!("redis+unix://:right@{}?db=3", server.sock().display());
     let store = &mut open(&unix).unwrap();
     set(store, "k", "v", Deadline::Never, Condition::Always);
     let found = server.cli(&["-a", "right", "--no-auth-warning", "-n", "3", "GET", "k"]);
     assert_eq!(found, "v");
+}
+
+#[test]
+fn a_password_that_changes_in_its_file_changes_without_a_restart() {
+    let Some(server) = Server::start(&["--requirepass", "first"]) else {
+        return;
+    };
+    let folder = folder();
+    let file = folder.path().join("password");
+    let write = |password: &str| {
+        fs::write(&file, password).unwrap();
+        fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+    };
+    let cli = |password: &str, args: &[&str]| {
+        server.cli(&[&["-a", password, "--no-auth-warning"], args].concat())
+    };
+    write("first");
+    let url = format!("{}?password-file={}", server.url(), file.display());
+    let store = &mut open(&url).unwrap();
+    set(store, "k", "v", Deadline::Never, Condition::Always);
+    cli("first", &["CONFIG", "SET", "requirepass", "second"]);
+    cli("second", &["CLIENT", "KILL", "TYPE", "normal"]);
+    eventually("it is not let in", || {
+        let found = store.get(now(), b"k").map(|_| ());
+        store.commit().unwrap();
+        found
+            .is_err_and(|error| error.to_string().contains("WRONGPASS"))
+            .then_some(())
+    });
+    write("second");
+    eventually("it is let in again", || {
+        let found = store.get(now(), b"k").is_ok();
+        store.commit().unwrap();
+        found.then_some(())
+    });
 }
 
 #[test]
@@ -242,10 +299,8 @@ fn nothing_is_lost_and_everything_is_told_while_the_server_is_away() {
     let error = store.get(now(), b"k").unwrap_err().to_string();
     assert!(error.contains(&server.port.to_string()), "{error}");
     let always = Condition::Always;
-    store
-        .set(now(), b"k", b"w", Deadline::Never, always)
-        .unwrap();
-    store.commit().unwrap_err();
+    let written = store.set(now(), b"k", b"w", Deadline::Never, always);
+    written.and_then(|_| store.commit()).unwrap_err();
     server.restart();
     eventually("it finds the server again", || {
         let found = store.get(now(), b"k").is_ok();
@@ -280,4 +335,65 @@ fn a_server_that_does_not_answer_is_waited_for_no_longer_than_was_said() {
         store.commit().unwrap();
         found.then_some(())
     });
+}
+
+#[test]
+fn a_connection_that_the_server_closed_is_made_anew_before_it_is_missed() {
+    let Some(server) = Server::start(&[]) else {
+        return;
+    };
+    let store = &mut open(&server.url()).unwrap();
+    for round in 0..10 {
+        server.cli(&["CLIENT", "KILL", "TYPE", "normal"]);
+        let value = round.to_string();
+        let key = format!("k{round}");
+        let never = Deadline::Never;
+        if round % 2 == 0 {
+            set(store, &key, &value, never, Condition::Always);
+        } else {
+            // This is not sent again by itself.
+            eventually("it is connected again", || {
+                server
+                    .cli(&["CLIENT", "LIST"])
+                    .contains("resp=3")
+                    .then_some(())
+            });
+            stored(set(store, &key, &value, never, Condition::IfAbsent));
+        }
+        assert_eq!(server.cli(&["GET", &key]), value);
+    }
+}
+
+#[test]
+fn a_walk_among_the_keys_of_many_others_pauses_and_clear_leaves_them() {
+    let Some(server) = Server::start(&[]) else {
+        return;
+    };
+    let others = "for i = 1, 100000 do redis.call('SET', 'other:' .. i, '') end";
+    server.cli(&["EVAL", others, "0"]);
+    let store = &mut open(&format!("{}?prefix=mine:&timeout=10s", server.url())).unwrap();
+    for key in 0..10u8 {
+        let always = Condition::Always;
+        store
+            .set(now(), &[key], b"v", Deadline::Never, always)
+            .unwrap();
+    }
+    store.commit().unwrap();
+    let (mut found, mut steps, mut cursor) = (Vec::new(), 0, Some(Cursor::default()));
+    while let Some(at) = cursor {
+        steps += 1;
+        cursor = store
+            .all(now(), at, &mut |key, _| {
+                found.push(key[0]);
+                Walk::On
+            })
+            .unwrap();
+        store.commit().unwrap();
+    }
+    found.sort_unstable();
+    assert_eq!(found, Vec::from_iter(0..10));
+    assert!(steps > 1, "others had no turn");
+    store.clear(now()).unwrap();
+    store.commit().unwrap();
+    assert_eq!(server.cli(&["DBSIZE"]), "100000");
 }

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use nix::sys::signal::Signal;
 
-use crate::clients::until_proved;
 use crate::common::cluster::{bound, run};
+use crate::common::proof::until_said;
 use crate::common::redis::Wire;
 use crate::common::{Running, clean, folder as temporary};
 use crate::{folder, python};
@@ -33,7 +33,7 @@ fn does_what_it_says(name: &str, application: &str, database: u8) {
     let mut visitor = clean(python);
     visitor.arg(folder().join("visits/pages.py"));
     visitor.env("URL", format!("http://{}", bound(&master)));
-    until_proved(&mut visitor, "OK", name);
+    until_said(&mut visitor, &["OK"], name);
     // Bob and Carol have not logged out.
     let mut wire = Wire::connect(&sock);
     wire.ask(&format!("SELECT {database}"), "+OK\r\n");

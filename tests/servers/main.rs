@@ -16,11 +16,11 @@ mod ports;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use common::cluster::{bound, start, until_started};
 use common::http::get;
+use common::installed::is_installed;
 use common::{PATIENCE, pid, skipped};
 use nix::sys::signal::{Signal, kill};
 
@@ -85,19 +85,6 @@ fn uvicorn_is_told_the_descriptor() {
             folder().display()
         ));
     }
-}
-
-/// Whether a program is installed, which says its version when asked.
-fn is_installed(program: &str) -> bool {
-    let version = Command::new(program)
-        .arg("--version")
-        .stdout(Stdio::null())
-        .status();
-    let is_there = version.is_ok_and(|status| status.success());
-    if !is_there {
-        skipped(&format!("{program} is not installed"));
-    }
-    is_there
 }
 
 #[test]

@@ -3,40 +3,25 @@
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt as _;
-use std::os::unix::process::ExitStatusExt as _;
 
+use fastrand::Rng;
 use memstore_cluster::Error;
 use nix::unistd::Uid;
 
 use crate::Place;
 use crate::common::{Running, clean, memstore, skipped};
-use crate::history::{History, from_environment, work_and_kill};
+use crate::history::survives;
 use crate::sqlite::{Unmount, until_written};
 
-const CLIENTS: usize = 4;
-
-#[expect(clippy::print_stdout, reason = "a failure says how to replay it")]
 fn what_was_acknowledged_survives(kind: &str) {
-    let seed = from_environment("STORES_SEED", fastrand::u64(..));
-    println!("replay with STORES_SEED={seed}");
-    let mut rng = fastrand::Rng::with_seed(seed);
     let place = Place::new();
-    let mut histories: Vec<History> = (0..CLIENTS)
-        .map(|number| History::new(&format!("client{number}"), rng.u64(..)))
-        .collect();
-    for round in 0..from_environment("STORES_ROUNDS", 6) {
-        let sync = ["always", "1s", "never"][rng.usize(0..3)];
+    let start = |rng: &mut Rng| {
+        let sync = ["sync=always", "sync=1s", "sync=never"][rng.usize(0..3)];
         let folder = place.at("sessions");
-        let mut master = place.serve(&format!("{kind}:{}?sync={sync}", folder.display()));
-        let store = place.connect();
-        let check = |history: &mut History| history.check(&store);
-        let known: u64 = histories.iter_mut().map(check).sum();
-        assert_eq!(store.length().unwrap(), known, "in round {round}");
-        assert_eq!(store.all().count() as u64, known, "in round {round}");
-        let stores = histories.iter().map(|_| place.connect()).collect();
-        work_and_kill(&master, stores, &mut histories, rng.u64(1..800));
-        assert_eq!(master.wait().signal(), Some(9), "in round {round}, {sync}");
-    }
+        let url = format!("{kind}:{}?{sync}", folder.display());
+        (place.serve(&url), sync)
+    };
+    survives("STORES", (6, 800), start, || place.connect());
 }
 
 #[test]

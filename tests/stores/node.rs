@@ -2,11 +2,12 @@
 
 use std::io::{BufRead, BufReader, Lines, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::common::{clean, skipped};
+use crate::common::clean;
+use crate::common::installed::has_node_modules;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stores")
@@ -14,17 +15,7 @@ fn folder() -> PathBuf {
 
 /// Whether there is a Node and what `scripts/node-modules` installs for it.
 pub(crate) fn has_packages() -> bool {
-    let mut node = Command::new("node");
-    let node = node.arg("--version").stdout(Stdio::null()).status();
-    if !node.is_ok_and(|status| status.success()) {
-        skipped("node is not installed");
-        return false;
-    }
-    let is_there = folder().join("node_modules/.package-lock.json").exists();
-    if !is_there {
-        skipped("the packages are not installed: run scripts/node-modules");
-    }
-    is_there
+    has_node_modules(&folder())
 }
 
 /// `apps/store.cjs`.

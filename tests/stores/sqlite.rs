@@ -3,21 +3,19 @@
 
 use std::fs::{self, OpenOptions, Permissions};
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
-use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use fastrand::Rng;
 use memstore_cluster::{Batch, Error, SetOptions, Store};
 use nix::sys::signal::Signal;
 use nix::unistd::Uid;
 use rusqlite::Connection;
 
 use crate::common::{Running, binary, clean, eventually, skipped};
-use crate::history::{self, History, from_environment};
+use crate::history::{survives, versions_go_on};
 use crate::{Place, client};
-
-const CLIENTS: usize = 4;
 
 fn url(place: &Place, options: &str) -> String {
     format!("sqlite:{}{options}", place.at("sessions.db").display())
@@ -44,31 +42,12 @@ fn assert_backend<T: std::fmt::Debug>(done: Result<T, Error>, hint: &str) {
 
 #[test]
 fn what_was_acknowledged_survives_the_death_of_the_master() {
-    let seed = from_environment("STORES_SEED", fastrand::u64(..));
-    println!("replay with STORES_SEED={seed}");
-    let mut rng = fastrand::Rng::with_seed(seed);
     let place = Place::new();
-    let mut histories: Vec<History> = (0..CLIENTS)
-        .map(|number| History::new(&format!("client{number}"), rng.u64(..)))
-        .collect();
-    for round in 0..from_environment("STORES_ROUNDS", 6) {
+    let start = |rng: &mut Rng| {
         let options = ["", "?synchronous=normal", "?synchronous=off"][rng.usize(0..3)];
-        let mut master = place.serve(&url(&place, options));
-        let store = place.connect();
-        let known: u64 = histories
-            .iter_mut()
-            .map(|history| history.check(&store))
-            .sum();
-        assert_eq!(store.length().unwrap(), known, "in round {round}");
-        assert_eq!(store.all().count() as u64, known, "in round {round}");
-        let stores = histories.iter().map(|_| place.connect()).collect();
-        history::work_and_kill(&master, stores, &mut histories, rng.u64(1..800));
-        assert_eq!(
-            master.wait().signal(),
-            Some(9),
-            "in round {round}, {options}"
-        );
-    }
+        (place.serve(&url(&place, options)), options)
+    };
+    survives("STORES", (6, 800), start, || place.connect());
     let whole: String = other(&place)
         .query_row("pragma integrity_check", [], |row| row.get(0))
         .unwrap();
@@ -78,21 +57,7 @@ fn what_was_acknowledged_survives_the_death_of_the_master() {
 #[test]
 fn versions_and_deadlines_go_on_where_they_were() {
     let place = Place::new();
-    let mut last = None;
-    for _ in 0..3 {
-        let mut master = place.serve(&url(&place, ""));
-        let store = place.connect();
-        assert_eq!(store.get("key").unwrap().map(|entry| entry.seq), last);
-        for _ in 0..10 {
-            let seq = store.set("key", "value").unwrap();
-            assert!(last < Some(seq), "{last:?}, {seq:?}");
-            last = Some(seq);
-        }
-        assert!(last < store.set("other", "").ok());
-        assert!(store.destroy("other").unwrap());
-        master.signal(Signal::SIGKILL);
-        master.wait();
-    }
+    versions_go_on(|| place.serve(&url(&place, "")), || place.connect());
 }
 
 /// The transactions in a write-ahead log: frames that end one say how large the database is then.

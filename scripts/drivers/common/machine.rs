@@ -1,9 +1,11 @@
 //! What the machine is, and what else it did meanwhile.
 
 use std::fs;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::time::ClockId;
 use nix::unistd::Pid;
 
 use super::Result;
@@ -21,6 +23,17 @@ pub(crate) enum Placement {
     Pinned,
     /// Wherever the kernel puts them.
     Unpinned,
+}
+
+impl Placement {
+    /// Its name in options.
+    pub(crate) fn named(text: &str) -> Option<Self> {
+        match text {
+            "pinned" => Some(Self::Pinned),
+            "unpinned" => Some(Self::Unpinned),
+            _ => None,
+        }
+    }
 }
 
 /// The processors this process may use.
@@ -78,6 +91,47 @@ impl Cpus {
         sched_setaffinity(Pid::from_raw(0), cpus)?;
         server.bind(cpus)
     }
+
+    /// Puts all threads of these processes where they belong.
+    ///
+    /// # Errors
+    /// Where one of them is gone.
+    pub(crate) fn place_all(&self, placement: Placement, pids: &[u32]) -> Result<()> {
+        let cpus = match placement {
+            Placement::Pinned => &self.one,
+            Placement::Unpinned => &self.every,
+        };
+        pids.iter().try_for_each(|pid| bind(*pid, cpus))
+    }
+}
+
+/// Binds all threads of a process to these processors.
+///
+/// # Errors
+/// Where it is gone.
+pub(crate) fn bind(pid: u32, cpus: &CpuSet) -> Result<()> {
+    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let name = task?.file_name();
+        match sched_setaffinity(Pid::from_raw(name.to_string_lossy().parse()?), cpus) {
+            // It has ended since.
+            Ok(()) | Err(Errno::ESRCH) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+/// Nanoseconds of processor time that these processes have used, with threads that have ended.
+///
+/// # Errors
+/// Where one of them is gone.
+pub(crate) fn cpu_nanos(pids: &[u32]) -> Result<u64> {
+    let mut sum = Duration::ZERO;
+    for pid in pids {
+        let clock = ClockId::pid_cpu_clock_id(Pid::from_raw(i32::try_from(*pid)?))?;
+        sum += Duration::from(clock.now()?);
+    }
+    Ok(u64::try_from(sum.as_nanos())?)
 }
 
 /// One line: processors, kernel, distribution.
@@ -122,11 +176,11 @@ struct Usage {
 }
 
 impl Meter {
-    /// Starts now.
+    /// Starts now, where the servers that run are these processes.
     ///
     /// # Errors
     /// Where `/proc` cannot be read.
-    pub(crate) fn start(servers: &[Server]) -> Result<Self> {
+    pub(crate) fn start(servers: &[u32]) -> Result<Self> {
         Ok(Self {
             since: Instant::now(),
             at_start: Usage::read(servers)?,
@@ -134,11 +188,12 @@ impl Meter {
     }
 
     /// A sentence: what of one processor other programs took, and what the hypervisor withheld.
-    /// `servers` are those that run now; what ran in between and has ended is known.
+    /// `servers` are the processes of those that run now; what ran in between and has ended is
+    /// known.
     ///
     /// # Errors
     /// Where `/proc` cannot be read.
-    pub(crate) fn tell(&self, servers: &[Server]) -> Result<String> {
+    pub(crate) fn tell(&self, servers: &[u32]) -> Result<String> {
         let now = Usage::read(servers)?;
         let millis = u64::try_from(self.since.elapsed().as_millis())?.max(1);
         let percent = |ticks: u64| ticks * TICK_MILLIS * 100 / millis;
@@ -158,7 +213,7 @@ impl Meter {
 }
 
 impl Usage {
-    fn read(servers: &[Server]) -> Result<Self> {
+    fn read(servers: &[u32]) -> Result<Self> {
         let stat = fs::read_to_string("/proc/stat")?;
         let ticks: Vec<u64> = stat
             .lines()
@@ -174,7 +229,7 @@ impl Usage {
         };
         let mut ours = used(std::process::id())?;
         for server in servers {
-            ours += used(server.pid())?;
+            ours += used(*server)?;
         }
         Ok(Self {
             busy: user + nice + system + irq + softirq,

@@ -7,7 +7,8 @@
 //! | `server`, `floor` | the servers that are measured |
 //! | `dialect`, `answers`, `connection` | what they are asked, and what they answer |
 //! | `keys` | which entries there are |
-//! | `wire` | the same one request again and again, at the least cost for the client |
+//! | `wire`, `load` | the same one request again and again, at the least cost for the client |
+//! | `probe` | the same one request at fixed times |
 //! | `machine`, `memory` | what the machine is and does; what a process holds |
 //! | `histogram`, `table` | from measurements to figures to Markdown |
 
@@ -19,8 +20,10 @@ pub(crate) mod driver;
 pub(crate) mod floor;
 pub(crate) mod histogram;
 pub(crate) mod keys;
+pub(crate) mod load;
 pub(crate) mod machine;
 pub(crate) mod memory;
+pub(crate) mod probe;
 pub(crate) mod server;
 pub(crate) mod table;
 pub(crate) mod wire;

@@ -7,12 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use nix::sched::{CpuSet, sched_setaffinity};
-use nix::unistd::Pid;
+use nix::sched::CpuSet;
 
 use super::args::Peers;
 use super::dialect::Dialect;
-use super::{Result, driver};
+use super::{Result, driver, machine};
 
 /// How long a server may take until it listens.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -217,11 +216,7 @@ impl Server {
     /// # Errors
     /// Where the server is gone.
     pub(crate) fn bind(&self, cpus: &CpuSet) -> Result<()> {
-        for thread in self.threads()? {
-            let name = thread.file_name().unwrap_or_default().to_string_lossy();
-            sched_setaffinity(Pid::from_raw(name.parse()?), cpus)?;
-        }
-        Ok(())
+        machine::bind(self.pid(), cpus)
     }
 
     fn threads(&self) -> Result<Vec<PathBuf>> {

@@ -15,7 +15,7 @@ use memstore_cluster::protocol::{Reply, codec};
 use super::dialect::{Ask, Dialect};
 use super::keys::{self, DIGITS, PREFIX};
 
-/// How many keys there are.
+/// How many keys there are where nothing else is said.
 pub(crate) const KEYS: usize = 10_000;
 /// Seconds until a written entry expires: none does during a run.
 pub(crate) const TTL_SECONDS: u64 = 3600;
@@ -30,6 +30,7 @@ const ID_AT: usize = 4;
 pub(crate) enum Op {
     Get,
     Set,
+    Touch,
 }
 
 impl Dialect {
@@ -42,6 +43,10 @@ impl Dialect {
             Op::Set => Ask::Set {
                 key,
                 value,
+                ttl_ms: TTL_SECONDS * 1_000,
+            },
+            Op::Touch => Ask::Touch {
+                key,
                 ttl_ms: TTL_SECONDS * 1_000,
             },
         };
@@ -124,6 +129,7 @@ fn native(request: Vec<u8>, op: Op, value: &[u8]) -> Exchange {
             codec::write_reply(&mut reply, 0, &Reply::Entry(entry));
         }
         Op::Set => codec::write_reply(&mut reply, 0, &Reply::Stored { seq }),
+        Op::Touch => codec::write_reply(&mut reply, 0, &Reply::Done),
     }
     let (head, len) = (reply[..HEADER_LEN].to_vec(), reply.len());
     let mut exchange = Exchange::new(request, true, head, len);
@@ -137,6 +143,7 @@ fn resp(request: Vec<u8>, op: Op, value: &[u8]) -> Exchange {
     let (head, body) = match op {
         Op::Get => (format!("${}\r\n", value.len()), value.len() + 2),
         Op::Set => ("+OK\r\n".to_owned(), 0),
+        Op::Touch => (":1\r\n".to_owned(), 0),
     };
     let len = head.len() + body;
     Exchange::new(request, false, head.into_bytes(), len)
@@ -152,10 +159,12 @@ fn memcached(request: Vec<u8>, op: Op, value: &[u8]) -> Exchange {
             exchange.value_at = head.len();
             exchange
         }
-        Op::Set => {
-            let head = b"STORED\r\n".to_vec();
-            let len = head.len();
-            Exchange::new(request, false, head, len)
+        Op::Set | Op::Touch => {
+            let head: &[u8] = match op {
+                Op::Touch => b"TOUCHED\r\n",
+                _ => b"STORED\r\n",
+            };
+            Exchange::new(request, false, head.to_vec(), head.len())
         }
     }
 }
@@ -250,9 +259,9 @@ pub(crate) enum Order {
 }
 
 impl Keys {
-    /// The same keys in every run, in this order.
-    pub(crate) fn new(order: Order) -> Self {
-        let digits = (1..=KEYS as u64).map(|n| {
+    /// So many keys, the same in every run, in this order.
+    pub(crate) fn new(count: usize, order: Order) -> Self {
+        let digits = (1..=count as u64).map(|n| {
             let mut digits = [0; DIGITS];
             digits.copy_from_slice(&keys::key(n)[PREFIX.len()..]);
             digits
@@ -276,6 +285,6 @@ impl Keys {
                 usize::try_from(*state >> 33).expect("31 bits fit")
             }
         };
-        &self.digits[index % KEYS]
+        &self.digits[index % self.digits.len()]
     }
 }

@@ -1,6 +1,6 @@
 //! `scripts/bench pauses`: what others wait while the store grows, expires, is cleared or dumped.
 //!
-//! This file holds the schedule: which work goes on while [`probe`] asks. [`work`] does the work,
+//! This file holds the schedule: which work goes on while a [`Probe`] asks. [`work`] does the work,
 //! [`report`] has the table. The probe is an open loop: it asks at fixed times whether or not it
 //! was answered, and counts from the time when it should have asked, so a stall shows in every
 //! request that it delays. Where there are two processors the server has one for itself.
@@ -9,7 +9,6 @@
 #[path = "../common/mod.rs"]
 pub(crate) mod common;
 pub(crate) mod options;
-pub(crate) mod probe;
 mod report;
 mod work;
 
@@ -21,15 +20,18 @@ use std::thread;
 use std::time::Instant;
 
 use common::connection::Connection;
+use common::dialect::Ask;
 use common::histogram::Histogram;
 use common::machine::{self, Cpus, Meter};
+use common::probe::Probe;
 use common::server::{self, Kind, Server};
-use common::{Result, driver};
+use common::{Result, driver, keys};
 use options::Options;
-use probe::Probe;
 use report::{Column, Report};
 use work::{Manner, Work, Worker};
 
+/// The number of the key that the probe asks for. No work removes it alone.
+const ASKED: u64 = 0;
 /// The part of a window for which the probe asks before the work begins.
 const LEAD: u32 = 10;
 /// Above that of everything else that is no part of the kernel, usually.
@@ -148,11 +150,11 @@ impl Bench<'_> {
         work: Work,
         manner: Manner,
     ) -> Result<Histogram> {
-        let probe = Probe::new(
-            Connection::to(server)?,
-            server.dialect,
-            self.options.interval,
-        )?;
+        let mut request = Vec::new();
+        let key = &keys::key(ASKED);
+        server.dialect.write(&mut request, 0, Ask::Get { key });
+        let connection = Connection::to(server)?;
+        let probe = Probe::new(connection, server.dialect, request, self.options.interval)?;
         let is_over = AtomicBool::new(false);
         thread::scope(|scope| {
             let probe = scope.spawn(|| {

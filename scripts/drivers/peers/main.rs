@@ -1,11 +1,10 @@
 //! `scripts/bench peers`: the store beside the floor, Redis and memcached.
 //!
 //! This file holds the schedule: which peer is measured in which cell, when and for how long.
-//! [`server`] starts the peers, [`client`] is the load, [`wire`] the bytes, [`report`] the tables.
+//! [`server`] starts the peers, [`load`] is the client, [`wire`] the bytes, [`report`] the tables.
 //! What is compared was measured within seconds of each other: inside a round every cell goes
 //! through all peers before the next cell, and the order of the peers rotates with the rounds.
 
-mod client;
 #[allow(dead_code, reason = "every driver uses a part")]
 #[path = "../common/mod.rs"]
 pub(crate) mod common;
@@ -18,12 +17,13 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use client::Load;
 use common::dialect::Dialect;
 use common::histogram::Histogram;
+use common::load::{self, Load};
 use common::machine::{self, Cpus, Meter};
 use common::server::{self, Kind, Server};
-use common::{Result, driver, keys, wire};
+use common::wire::{self, Keys, Order};
+use common::{Result, driver, keys};
 use options::Options;
 use report::Report;
 use sample::{Cell, Sample};
@@ -47,9 +47,10 @@ pub(crate) fn run(options: &Options, out: &mut dyn Write) -> Result<()> {
         samples: Vec::new(),
     };
     let machine = machine::describe();
-    let meter = Meter::start(&bench.servers)?;
+    let pids: Vec<_> = bench.servers.iter().map(Server::pid).collect();
+    let meter = Meter::start(&pids)?;
     let slot = bench.schedule()?;
-    let meanwhile = meter.tell(&bench.servers)?;
+    let meanwhile = meter.tell(&pids)?;
 
     writeln!(out, "# The store beside its peers\n\n{machine}")?;
     for server in &bench.servers {
@@ -92,7 +93,8 @@ impl Bench<'_> {
             let value = keys::value(*size);
             for server in &self.servers {
                 let name = server.kind.name();
-                client::preload(&server.sock, server.dialect, &value).map_err(|error| {
+                let loaded = load::preload(&server.sock, server.dialect, &value, wire::KEYS);
+                loaded.map_err(|error| {
                     format!("{name}, while {size} B values are written: {error}")
                 })?;
             }
@@ -154,7 +156,8 @@ impl Bench<'_> {
 
 fn sample(server: &Server, cell: Cell, round: u32, value: &[u8], slot: Duration) -> Result<Sample> {
     let exchange = server.dialect.exchange(cell.op, value);
-    let mut load = Load::connect(&server.sock, server.dialect, &exchange, cell.shape)?;
+    let keys = Keys::new(wire::KEYS, Order::Random(0x5eed));
+    let mut load = Load::connect(&server.sock, server.dialect, &exchange, cell.shape, keys)?;
     load.run(slot / 10, &mut Histogram::new())?;
     let mut histogram = Histogram::new();
     let cpu_before = server.cpu_nanos()?;

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::client::Shape;
 use super::common::args::{Asked, Peers, list, number, path};
 use super::common::dialect::Dialect;
+use super::common::load::Shape;
 use super::common::machine::Placement;
 use super::common::server::Kind;
 use super::common::wire::Op;
@@ -94,7 +94,7 @@ impl Options {
                 "--ops" => options.ops = list(&option, &value()?, op)?,
                 "--sizes" => options.sizes = list(&option, &value()?, |size| size.parse().ok())?,
                 "--shapes" => options.shapes = list(&option, &value()?, shape)?,
-                "--placements" => options.placements = list(&option, &value()?, placement)?,
+                "--placements" => options.placements = list(&option, &value()?, Placement::named)?,
                 "--json" => options.json = Some(path(&value()?)),
                 "--binary" => options.binary = Some(path(&value()?)),
                 other => return Err(format!("there is no option {other}; --help lists them")),
@@ -116,14 +116,6 @@ fn op(text: &str) -> Option<Op> {
     match text {
         "get" => Some(Op::Get),
         "set" => Some(Op::Set),
-        _ => None,
-    }
-}
-
-fn placement(text: &str) -> Option<Placement> {
-    match text {
-        "pinned" => Some(Placement::Pinned),
-        "unpinned" => Some(Placement::Unpinned),
         _ => None,
     }
 }

@@ -5,8 +5,8 @@
 
 use std::io::{self, Write};
 
-use super::client::Shape;
 use super::common::dialect::Dialect;
+use super::common::load::Shape;
 use super::common::machine::Placement;
 use super::common::server::Kind;
 use super::common::table::{Spread, markdown, three_digits};

@@ -1,7 +1,7 @@
 //! One measurement: what was measured, of whom, and what came out.
 
-use super::client::Shape;
 use super::common::histogram::Histogram;
+use super::common::load::Shape;
 use super::common::machine::Placement;
 use super::common::server::Kind;
 use super::common::wire::Op;

@@ -145,10 +145,8 @@ impl<'a> Members<'a> {
 
     /// How long such a session lives, in milliseconds.
     fn ttl(&self, otherwise: f64) -> f64 {
-        let cookie = self.get("cookie");
-        let cookie = cookie.and_then(|cookie| serde_json::from_str(cookie.get()).ok());
-        let cookie = cookie.map(|cookie| Cookie::from_json(&cookie));
-        let age = cookie.and_then(|cookie| cookie.original_max_age);
+        let cookie = self.get("cookie").and_then(Cookie::read);
+        let age = cookie.and_then(|cookie| cookie.original_max_age());
         age.filter(|age| *age != 0.0).unwrap_or(otherwise)
     }
 }

@@ -42,7 +42,7 @@ pub(super) fn record(seq: Seq, value: &[u8], note: Option<Note>) -> Record {
         return record;
     }
     Record {
-        deadline: Cookie::of(value).and_then(|cookie| cookie.expires),
+        deadline: Cookie::of(value).and_then(|cookie| cookie.expires()),
         seq,
         kind: Kind::Bytes,
         birth: note.map_or(seq.0, |note| note.birth),

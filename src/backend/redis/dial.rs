@@ -1,141 +1,258 @@
-//! From what a URL asks for to the library's clients. Nothing is connected to yet.
+//! From what a URL asks for to connections: to a server, or to the one that the Sentinels name.
+//!
+//! Nothing here has a limit of time; whoever dials sets one.
 
 use std::fs;
-use std::sync::Once;
-use std::time::Duration;
+use std::path::Path;
+use std::sync::{Arc, Once};
 
-use redis::cluster::ClusterClientBuilder;
-use redis::sentinel::{SentinelClientBuilder, SentinelServerType};
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use redis::aio::MultiplexedConnection;
 use redis::{
-    Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion,
-    RedisConnectionInfo, RedisError, TlsCertificates, TlsMode,
+    AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, IntoConnectionInfo as _,
+    ProtocolVersion, PushInfo, RedisConnectionInfo, RedisError, TlsCertificates, Value,
 };
 
-use super::link::Dial;
-use crate::config::{Host, Redis, Servers};
+use crate::config::{Host, Password, Redis, Servers};
+use crate::error::Error;
+use crate::secrets;
 
-/// How often a command is sent anew where a cluster's slots move, and how long after.
-const CLUSTER_RETRIES: u32 = 8;
-const CLUSTER_PAUSES: (u64, u64) = (10, 200);
+/// Is given what a server says without being asked.
+pub(super) type Listener = Arc<dyn Fn(PushInfo) + Send + Sync>;
 
-/// # Errors
-/// In words, what of it cannot be used.
-pub(super) fn dial(target: &Redis) -> Result<Dial, String> {
-    static PROVIDER: Once = Once::new();
-    if target.is_encrypted {
-        // Whoever embeds this may have chosen one already.
-        PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
-    }
-    let ca = target.ca.as_ref().map(|path| {
-        fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
-    });
-    let ca = ca.transpose()?;
-    made(target, ca).map_err(|error| error.to_string())
+/// Makes connections.
+pub(super) struct Dialer {
+    target: Redis,
+    ca: Option<Vec<u8>>,
 }
 
-fn made(target: &Redis, ca: Option<Vec<u8>>) -> Result<Dial, RedisError> {
-    let certificates = |root_cert| TlsCertificates {
-        client_tls: None,
-        root_cert: Some(root_cert),
-    };
-    Ok(match &target.servers {
-        Servers::Single { host, database } => {
-            let info = info(address(host, target), settings(target, *database))?;
-            Dial::One(match ca {
-                Some(ca) => Client::build_with_tls(info, certificates(ca))?,
-                None => Client::open(info)?,
-            })
-        }
-        Servers::Unix { path, database } => {
-            let settings = settings(target, *database);
-            Dial::One(Client::open(info(
-                ConnectionAddr::Unix(path.clone()),
-                settings,
-            )?)?)
-        }
-        Servers::Sentinel {
-            sentinels,
-            service,
-            database,
-        } => {
-            let addresses = sentinels.iter().map(|host| address(host, target));
-            let master = SentinelServerType::Master;
-            let mut builder = SentinelClientBuilder::new(addresses, service, master)?
-                .set_client_to_redis_db(i64::from(*database))
-                .set_client_to_redis_protocol(ProtocolVersion::RESP3);
-            if let Some(user) = &target.login.user {
-                builder = builder.set_client_to_redis_username(user);
-            }
-            if let Some(password) = &target.login.password {
-                builder = builder.set_client_to_redis_password(password);
-            }
-            if target.is_encrypted {
-                builder = builder.set_client_to_redis_tls_mode(TlsMode::Secure);
-            }
-            if let Some(ca) = ca {
-                builder = builder
-                    .set_client_to_redis_certificates(certificates(ca.clone()))
-                    .set_client_to_sentinel_certificates(certificates(ca));
-            }
-            Dial::Sentinel(Box::new(builder.build()?))
-        }
-        Servers::Cluster { nodes } => {
-            let infos: Result<Vec<_>, _> = nodes
-                .iter()
-                .map(|host| info(address(host, target), settings(target, 0)))
-                .collect();
-            // One node's silence must not use up the time of everything that is asked at once.
-            let part = (target.timeout / 2).max(Duration::from_millis(1));
-            let mut builder = ClusterClientBuilder::new(infos?)
-                .retries(CLUSTER_RETRIES)
-                .min_retry_wait(CLUSTER_PAUSES.0)
-                .max_retry_wait(CLUSTER_PAUSES.1)
-                .connection_timeout(part)
-                .response_timeout(part)
-                .overall_response_timeout(Some(target.timeout));
-            if let Some(ca) = ca {
-                builder = builder.certs(certificates(ca));
-            }
-            Dial::Cluster {
-                client: builder.build()?,
-                host: nodes
-                    .first()
-                    .map_or_else(String::new, |node| node.name.clone()),
-            }
-        }
-    })
+/// Where a connection leads.
+#[derive(Debug, Clone)]
+pub(super) enum Place {
+    /// To what the URL names, which is no cluster.
+    Only,
+    /// To this server of a cluster.
+    Node(Host),
 }
 
-fn info(
-    address: ConnectionAddr,
-    settings: RedisConnectionInfo,
-) -> Result<ConnectionInfo, RedisError> {
-    Ok(address.into_connection_info()?.set_redis_settings(settings))
-}
-
-fn address(host: &Host, target: &Redis) -> ConnectionAddr {
-    if target.is_encrypted {
-        ConnectionAddr::TcpTls {
-            host: host.name.clone(),
-            port: host.port,
-            insecure: false,
-            tls_params: None,
+impl Dialer {
+    /// # Errors
+    /// In words, what of it cannot be used.
+    pub(super) fn new(target: &Redis) -> Result<Self, String> {
+        static PROVIDER: Once = Once::new();
+        if target.is_encrypted {
+            // Whoever embeds this may have chosen one already.
+            PROVIDER.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
         }
-    } else {
-        ConnectionAddr::Tcp(host.name.clone(), host.port)
+        let ca = target.ca.as_ref().map(|path| {
+            fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
+        });
+        if let Some(Password::File(path)) = &target.login.password {
+            password(path)?;
+        }
+        Ok(Self {
+            target: target.clone(),
+            ca: ca.transpose()?,
+        })
+    }
+
+    /// Connects and logs in.
+    pub(super) async fn connect(
+        &self,
+        place: &Place,
+        listener: Listener,
+    ) -> Result<MultiplexedConnection, RedisError> {
+        let (address, database) = match (place, &self.target.servers) {
+            (Place::Node(host), _) => (self.address(host), 0),
+            (Place::Only, Servers::Single { host, database }) => (self.address(host), *database),
+            (Place::Only, Servers::Unix { path, database }) => {
+                (ConnectionAddr::Unix(path.clone()), *database)
+            }
+            (
+                Place::Only,
+                Servers::Sentinel {
+                    sentinels,
+                    service,
+                    database,
+                },
+            ) => {
+                return self.primary(sentinels, service, *database, listener).await;
+            }
+            (Place::Only, Servers::Cluster { .. }) => {
+                unreachable!("the servers of a cluster are dialled one by one")
+            }
+        };
+        self.server(address, database, listener).await
+    }
+
+    async fn server(
+        &self,
+        address: ConnectionAddr,
+        database: u8,
+        listener: Listener,
+    ) -> Result<MultiplexedConnection, RedisError> {
+        let settings = self
+            .login()?
+            .set_db(i64::from(database))
+            .set_protocol(ProtocolVersion::RESP3)
+            .set_lib_name(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
+        let config = config().set_push_sender(move |push| {
+            listener(push);
+            Ok::<(), ()>(())
+        });
+        self.client(address, settings)?
+            .get_multiplexed_async_connection_with_config(&config)
+            .await
+    }
+
+    /// Connects to the server that the Sentinels name and that takes itself for a primary. All of
+    /// them are asked at once: some may be gone, together with the old primary at that.
+    async fn primary(
+        &self,
+        sentinels: &[Host],
+        service: &str,
+        database: u8,
+        listener: Listener,
+    ) -> Result<MultiplexedConnection, RedisError> {
+        let asked = sentinels.iter().map(|host| self.named(host, service));
+        let mut named: FuturesUnordered<_> = asked.collect();
+        let mut tried = Vec::new();
+        let mut failure = None;
+        while let Some(host) = named.next().await {
+            let found = match host {
+                Ok(host) if tried.contains(&host) => continue,
+                Ok(host) => {
+                    let server = self.server(self.address(&host), database, Arc::clone(&listener));
+                    let found = checked(server.await, &host).await;
+                    tried.push(host);
+                    found
+                }
+                Err(error) => Err(error),
+            };
+            match found {
+                Ok(connection) => return Ok(connection),
+                Err(error) => failure = Some(error),
+            }
+        }
+        Err(failure.expect("there is a Sentinel"))
+    }
+
+    /// The primary that a Sentinel names. One that wants a password is given the servers' one.
+    async fn named(&self, sentinel: &Host, service: &str) -> Result<Host, RedisError> {
+        let stranger = RedisConnectionInfo::default();
+        let named = match self.asked(sentinel, service, stranger).await {
+            Err(error) if error.code() == Some("NOAUTH") => {
+                self.asked(sentinel, service, self.login()?).await?
+            }
+            named => named?,
+        };
+        match named {
+            Value::Nil => {
+                let why = format!("the sentinel {sentinel} does not know {service}");
+                Err((ErrorKind::Client, "no such service", why).into())
+            }
+            named => {
+                let (name, port) = redis::from_redis_value(named)?;
+                Ok(Host { name, port })
+            }
+        }
+    }
+
+    async fn asked(
+        &self,
+        sentinel: &Host,
+        service: &str,
+        login: RedisConnectionInfo,
+    ) -> Result<Value, RedisError> {
+        let client = self.client(self.address(sentinel), login)?;
+        let config = config();
+        let connection = client.get_multiplexed_async_connection_with_config(&config);
+        let mut question = redis::cmd("SENTINEL");
+        question.arg("GET-MASTER-ADDR-BY-NAME").arg(service);
+        question.query_async(&mut connection.await?).await
+    }
+
+    fn client(
+        &self,
+        address: ConnectionAddr,
+        settings: RedisConnectionInfo,
+    ) -> Result<Client, RedisError> {
+        let info = address.into_connection_info()?.set_redis_settings(settings);
+        match &self.ca {
+            Some(ca) if self.target.is_encrypted => {
+                let certificates = TlsCertificates {
+                    client_tls: None,
+                    root_cert: Some(ca.clone()),
+                };
+                Client::build_with_tls(info, certificates)
+            }
+            _ => Client::open(info),
+        }
+    }
+
+    fn address(&self, host: &Host) -> ConnectionAddr {
+        if self.target.is_encrypted {
+            ConnectionAddr::TcpTls {
+                host: host.name.clone(),
+                port: host.port,
+                insecure: false,
+                tls_params: None,
+            }
+        } else {
+            ConnectionAddr::Tcp(host.name.clone(), host.port)
+        }
+    }
+
+    /// A password in a file may have changed since the last time.
+    fn login(&self) -> Result<RedisConnectionInfo, RedisError> {
+        let login = &self.target.login;
+        let mut settings = RedisConnectionInfo::default();
+        if let Some(user) = &login.user {
+            settings = settings.set_username(user);
+        }
+        match &login.password {
+            Some(Password::Given(password)) => settings = settings.set_password(password),
+            Some(Password::File(path)) => {
+                let password = password(path)
+                    .map_err(|why| (ErrorKind::InvalidClientConfig, "no password", why))?;
+                settings = settings.set_password(&password);
+            }
+            None => {}
+        }
+        Ok(settings)
     }
 }
 
-fn settings(target: &Redis, database: u8) -> RedisConnectionInfo {
-    let mut settings = RedisConnectionInfo::default()
-        .set_db(i64::from(database))
-        .set_protocol(ProtocolVersion::RESP3)
-        .set_lib_name(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
-    if let Some(user) = &target.login.user {
-        settings = settings.set_username(user);
+fn password(path: &Path) -> Result<String, String> {
+    let bytes = secrets::read(path, "password").map_err(|error| match error {
+        Error::Io { action, source } => format!("cannot {action}: {source}"),
+        other => other.to_string(),
+    })?;
+    match std::str::from_utf8(&bytes) {
+        Ok("") => Err(format!("there is no password in {}", path.display())),
+        Ok(password) => Ok(password.to_owned()),
+        Err(_) => Err(format!("the password in {} is not UTF-8", path.display())),
     }
-    if let Some(password) = &target.login.password {
-        settings = settings.set_password(password);
+}
+
+/// Whoever dials or asks has a limit of time of their own.
+fn config() -> AsyncConnectionConfig {
+    AsyncConnectionConfig::new()
+        .set_connection_timeout(None)
+        .set_response_timeout(None)
+}
+
+/// The connection, unless what it leads to is a replica. Who may not ask finds out when it writes.
+async fn checked(
+    connection: Result<MultiplexedConnection, RedisError>,
+    host: &Host,
+) -> Result<MultiplexedConnection, RedisError> {
+    let mut connection = connection?;
+    match redis::cmd("ROLE").query_async(&mut connection).await {
+        Ok(Value::Array(role)) if role.first() != Some(&Value::BulkString(b"master".into())) => {
+            let why = format!("{host} is no primary, though a sentinel says so");
+            Err((ErrorKind::Client, "not the primary", why).into())
+        }
+        _ => Ok(connection),
     }
-    settings
 }

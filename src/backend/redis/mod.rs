@@ -12,35 +12,41 @@
 //! expected, is asked for by itself. Nothing is remembered from one turn to the next, except in
 //! the near cache, where one is asked for.
 
+mod cluster;
 mod dial;
+mod held;
 mod link;
 mod near;
+mod node;
+mod slots;
 mod walk;
 mod writes;
 
-use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use redis::{Cmd, Value};
-use sha1::{Digest, Sha1};
 
-use self::link::{Link, Repeat, Reply};
+use self::held::{Held, entry, version};
+use self::link::Link;
 use self::near::Near;
+use self::node::Repeat;
 use self::walk::Walks;
 use self::writes::{Write, Writes, left};
 use super::{
     Backend, BackendError, Cursor, Deadline, EntryRef, Foreseen, SetOutcome, Visitor, Walk,
 };
 use crate::config;
-use crate::contract::{Capabilities, Condition, Kind, Seq};
+use crate::contract::{Capabilities, Condition, Seq};
 use crate::error::Error;
 use crate::time::Millis;
 
 /// Writes under a condition. `KEYS`: the key. `ARGV`: `absent`, `present` or a version in
-/// hexadecimal digits; what [`writes::milliseconds`] gives; the value.
+/// hexadecimal digits; what [`writes::milliseconds`] gives; the value. What a command in it refuses
+/// is returned as that command says it.
 const SET_IF: &str = "
-local found = redis.call('GET', KEYS[1])
+local found = redis.pcall('GET', KEYS[1])
+if type(found) == 'table' then return found end
 local version = found and string.sub(redis.sha1hex(found), 1, 16)
 if ARGV[1] == 'absent' then
     if found then return {0, version} end
@@ -49,27 +55,29 @@ elseif not found then
 elseif ARGV[1] ~= 'present' and ARGV[1] ~= version then
     return {0, version}
 end
+local done
 if ARGV[2] == 'gone' then
-    redis.call('UNLINK', KEYS[1])
+    done = redis.pcall('UNLINK', KEYS[1])
 elseif ARGV[2] == 'never' then
-    redis.call('SET', KEYS[1], ARGV[3])
+    done = redis.pcall('SET', KEYS[1], ARGV[3])
 elseif ARGV[2] == 'keep' then
-    redis.call('SET', KEYS[1], ARGV[3], 'KEEPTTL')
+    done = redis.pcall('SET', KEYS[1], ARGV[3], 'KEEPTTL')
 else
-    redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[2])
+    done = redis.pcall('SET', KEYS[1], ARGV[3], 'PX', ARGV[2])
 end
+if type(done) == 'table' and done.err then return done end
 return {1}
 ";
 
 /// Keys that are asked for at once.
 const MOST_EXPECTED: usize = 4_096;
-
-/// An entry, as it is held here.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Held {
-    value: Vec<u8>,
-    deadline: Option<Millis>,
-}
+/// Bytes of values, about, that are asked for at once: of what requests wait for, and of a walk.
+const EXPECTED: usize = 64 << 20;
+const WALKED: usize = 1 << 20;
+/// What a value is taken to have before any was seen.
+const VALUE: usize = 16 << 10;
+/// Pages that a step of a walk looks at before others have their turn, also where it finds nothing.
+const MOST_PAGES: u32 = 16;
 
 /// A store kept by Redis.
 ///
@@ -84,6 +92,10 @@ pub struct RedisBackend {
     walks: Walks,
     /// A write of this turn failed.
     failure: Option<BackendError>,
+    /// The keys of the writes that failed, of this turn or the last one in which any did.
+    undone: HashSet<Vec<u8>>,
+    /// Bytes of a value, as the last ones were.
+    value_len: usize,
 }
 
 impl std::fmt::Debug for RedisBackend {
@@ -112,9 +124,19 @@ impl RedisBackend {
             writes: Writes::default(),
             walks: Walks::default(),
             failure: None,
+            undone: HashSet::new(),
+            value_len: VALUE,
         };
-        let tried = backend.fetch(Millis::ZERO, &[b""]);
-        tried.map_err(|error| Error::Backend(error.to_string()))?;
+        let failed = |error: BackendError| Error::Backend(error.to_string());
+        backend
+            .link
+            .reach()
+            .map_err(|trouble| failed(trouble.into()))?;
+        match backend.fetch(Millis::ZERO, &[b""]) {
+            // Of a cluster that server may be away that has it, or have something else there.
+            Err(error) if !backend.link.is_cluster() => return Err(failed(error)),
+            _ => {}
+        }
         backend.known.clear();
         Ok(backend)
     }
@@ -145,17 +167,14 @@ impl RedisBackend {
         let commands = asked
             .iter()
             .flat_map(|(_, name)| [command("GET", name), command("PTTL", name)]);
-        let replies = self.link.run(commands.collect(), Repeat::Yes);
-        let mut replies = replies.map(Vec::into_iter);
-        let mut failure = None;
+        let mut replies = self.link.run(commands.collect(), Repeat::Yes).into_iter();
+        let (mut failure, mut bytes, mut values) = (None, 0, 0);
         for (key, name) in asked {
-            let held = match &mut replies {
-                Ok(replies) => {
-                    let (value, ttl) = (replies.next(), replies.next());
-                    entry(now, value, ttl)
-                }
-                Err(error) => Err(BackendError::Failed(error.to_string())),
-            };
+            let held = entry(now, replies.next(), replies.next());
+            if let Ok(Some(held)) = &held {
+                bytes += held.value.len();
+                values += 1;
+            }
             if let Some(near) = &self.near {
                 near.answered(&name, held.as_ref().ok().and_then(Option::as_ref));
             }
@@ -164,7 +183,15 @@ impl RedisBackend {
                 Err(error) => failure = Some(error),
             }
         }
+        if let Some(mean) = bytes.checked_div(values) {
+            self.value_len = usize::midpoint(self.value_len, mean);
+        }
         failure.map_or(Ok(()), Err)
+    }
+
+    /// How many keys have about so many bytes of values.
+    fn at_once(&self, bytes: usize) -> usize {
+        (bytes / (self.value_len + 1)).clamp(1, MOST_EXPECTED)
     }
 
     /// What is known of a key, which is asked for where nothing is.
@@ -178,28 +205,28 @@ impl RedisBackend {
 
     /// Sends what was written so far.
     fn flush(&mut self) {
-        let writes = std::mem::take(&mut self.writes);
-        let commands: Vec<Cmd> = writes
-            .into_iter()
-            .map(|(key, write)| {
-                let name = self.name(&key);
-                if let Some(near) = &self.near {
-                    near.written(&name);
-                }
-                write.command(&name)
-            })
-            .collect();
+        let mut keys = Vec::new();
+        let mut commands = Vec::new();
+        for (key, write) in std::mem::take(&mut self.writes) {
+            let name = self.name(&key);
+            if let Some(near) = &self.near {
+                near.written(&name);
+            }
+            commands.push(write.command(&name));
+            keys.push(key);
+        }
         // Done twice they do the same.
-        let failure = match self.link.run(commands, Repeat::Yes) {
-            Ok(replies) => replies
-                .into_iter()
-                .find_map(Result::err)
-                .map(BackendError::Failed),
-            Err(error) => Some(error),
-        };
-        if failure.is_some() {
+        let replies = self.link.run(commands, Repeat::Yes);
+        for (key, reply) in keys.into_iter().zip(replies) {
+            let Err(trouble) = reply else {
+                continue;
+            };
             self.known.clear();
-            self.failure = failure;
+            if self.failure.is_none() {
+                self.undone.clear();
+            }
+            self.undone.insert(key);
+            self.failure.get_or_insert(trouble.into());
         }
     }
 
@@ -234,8 +261,7 @@ impl RedisBackend {
         let mut script = redis::cmd("EVAL");
         script.arg(SET_IF).arg(1).arg(name).arg(condition);
         script.arg(writes::milliseconds(now, deadline)).arg(value);
-        let reply = self.link.run(vec![script], Repeat::No)?.remove(0);
-        match reply.map_err(BackendError::Failed)? {
+        match self.link.run(vec![script], Repeat::No).swap_remove(0)? {
             Value::Array(items) => match items.as_slice() {
                 [Value::Int(1)] => Ok(SetOutcome::Stored(version(value))),
                 [Value::Int(0)] => Ok(SetOutcome::Conflict(None)),
@@ -269,8 +295,9 @@ impl Backend for RedisBackend {
 
     fn expect(&mut self, now: Millis, keys: &Foreseen<'_>) {
         let mut wanted = Vec::new();
+        let most = self.at_once(EXPECTED);
         keys(&mut |key| {
-            if wanted.len() < MOST_EXPECTED && !self.known.contains_key(key) {
+            if wanted.len() < most && !self.known.contains_key(key) {
                 wanted.push(key.to_vec());
             }
         });
@@ -295,6 +322,10 @@ impl Backend for RedisBackend {
     ) -> Result<SetOutcome, BackendError> {
         if condition != Condition::Always {
             return self.set_if(now, key, value, deadline, condition);
+        }
+        if let Some(trouble) = self.link.away(&self.name(key)) {
+            // Kept for the end of the turn, it would fail for everybody who wrote in it.
+            return Err(trouble.into());
         }
         let at = match deadline {
             Deadline::Never => None,
@@ -352,31 +383,45 @@ impl Backend for RedisBackend {
         visit: &mut Visitor<'_>,
     ) -> Result<Option<Cursor>, BackendError> {
         self.flush();
-        let mut step = self.walks.resume(cursor, &mut self.link, &self.prefix)?;
-        loop {
-            let keys: Vec<&[u8]> = step.keys.iter().map(Vec::as_slice).collect();
-            self.fetch(now, &keys)?;
-            while let Some(key) = step.keys.pop() {
-                let Some(held) = self.held(now, &key)? else {
-                    continue;
-                };
-                if visit(&key, held.entry()) == Walk::Pause {
-                    return Ok(self.walks.pause(step));
+        let mut step = self.walks.resume(cursor, &self.link, &self.prefix)?;
+        for _ in 0..MOST_PAGES {
+            while !step.keys.is_empty() {
+                let left = step.keys.len().saturating_sub(self.at_once(WALKED));
+                let keys = step.keys.split_off(left);
+                let asked: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
+                // What failed is asked for again.
+                let _ = self.fetch(now, &asked);
+                let mut keys = keys.into_iter();
+                while let Some(key) = keys.next() {
+                    let held = match self.held(now, &key) {
+                        Ok(Some(held)) => held,
+                        Ok(None) => continue,
+                        // Somebody has put something else there since.
+                        Err(BackendError::Failed(text)) if text.starts_with("WRONGTYPE") => {
+                            continue;
+                        }
+                        Err(error) => return Err(error),
+                    };
+                    if visit(&key, held.entry()) == Walk::Pause {
+                        step.keys.extend(keys);
+                        return Ok(self.walks.pause(step));
+                    }
                 }
+                // A walk over everything must not hold everything.
+                self.known.clear();
             }
-            match walk::next(step, &mut self.link, &self.prefix)? {
+            match walk::next(step, &self.link, &self.prefix)? {
                 Some(next) => step = next,
                 None => return Ok(None),
             }
-            // A walk over everything must not hold everything.
-            self.known.clear();
         }
+        Ok(self.walks.pause(step))
     }
 
     fn length(&mut self, _now: Millis) -> Result<u64, BackendError> {
         self.flush();
         let mut names = walk::Names::default();
-        walk::each_page(&mut self.link, &self.prefix, |keys| {
+        walk::each_page(&self.link, &self.prefix, |keys| {
             names.add(&keys);
             Vec::new()
         })?;
@@ -387,9 +432,9 @@ impl Backend for RedisBackend {
         self.flush();
         self.known.clear();
         let prefix = self.prefix.clone();
-        walk::each_page(&mut self.link, &self.prefix, |keys| {
-            let name = |key: Vec<u8>| command("UNLINK", &[prefix.as_slice(), &key].concat());
-            keys.into_iter().map(name).collect()
+        walk::each_page(&self.link, &self.prefix, |keys| {
+            let name = |key: Vec<u8>| [prefix.as_slice(), &key].concat();
+            walk::removing(&self.link, &keys.into_iter().map(name).collect::<Vec<_>>())
         })?;
         if let Some(near) = &self.near {
             near.forget();
@@ -403,47 +448,9 @@ impl Backend for RedisBackend {
         self.known.clear();
         self.failure.take().map_or(Ok(()), Err)
     }
-}
 
-impl Held {
-    fn entry(&self) -> EntryRef<'_> {
-        EntryRef {
-            value: Cow::Borrowed(&self.value),
-            deadline: self.deadline,
-            seq: version(&self.value),
-            kind: Kind::Bytes,
-        }
-    }
-}
-
-/// The name of the version that holds this value.
-fn version(value: &[u8]) -> Seq {
-    let digest: [u8; 20] = Sha1::digest(value).into();
-    let (first, _) = digest.split_first_chunk().expect("it is longer");
-    Seq(u64::from_be_bytes(*first))
-}
-
-/// An entry from the replies to `GET` and `PTTL`.
-fn entry(
-    now: Millis,
-    value: Option<Reply>,
-    ttl: Option<Reply>,
-) -> Result<Option<Held>, BackendError> {
-    let said = |reply: Option<Reply>| match reply {
-        Some(reply) => reply.map_err(BackendError::Failed),
-        None => Err(unexpected()),
-    };
-    let deadline = match said(ttl)? {
-        Value::Int(-1) => None,
-        // It went between the two.
-        Value::Int(..0) => return Ok(None),
-        Value::Int(ms) => Some(now.after_ms(ms.unsigned_abs())),
-        _ => return Err(unexpected()),
-    };
-    match said(value)? {
-        Value::BulkString(value) => Ok(Some(Held { value, deadline })),
-        Value::Nil => Ok(None),
-        _ => Err(unexpected()),
+    fn is_done(&self, key: &[u8]) -> bool {
+        !self.undone.contains(key)
     }
 }
 

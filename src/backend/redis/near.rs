@@ -3,7 +3,8 @@
 //! The connection asks to be told of every change of a key that begins with the prefix. A reply
 //! may be overtaken by the news that it is old, so a key is marked while it is asked for and what
 //! was told of it meanwhile is not kept. What another client writes is so seen as soon as the
-//! server's message of it has come; a connection that is lost takes everything with it.
+//! server's message of it has come; a connection that is lost takes everything with it, and so does
+//! one that does not answer to pings: whatever the server says would not come.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -79,9 +80,9 @@ impl Near {
                     }
                 }
             }
-            // Everything was flushed, or the connection is gone.
-            (PushKind::Invalidate | PushKind::Disconnection, _) => {
-                let is_told = push.kind == PushKind::Invalidate;
+            // Everything was flushed.
+            (PushKind::Invalidate, _) => {
+                let is_told = self.lock().is_told;
                 *self.lock() = Inside {
                     is_told,
                     ..Inside::default()
@@ -210,10 +211,7 @@ mod tests {
     fn a_lost_connection_takes_everything_with_it() {
         let near = near(1 << 20);
         ask(&near, b"a", b"1");
-        near.told(&PushInfo {
-            kind: PushKind::Disconnection,
-            data: Vec::new(),
-        });
+        near.forget();
         ask(&near, b"b", b"2");
         assert_eq!((near.get(b"a"), near.get(b"b")), (None, None));
         near.begin();

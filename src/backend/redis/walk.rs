@@ -8,15 +8,19 @@
 use std::collections::{HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 
-use redis::{Cmd, Value};
+use redis::Cmd;
 
-use super::link::{At, Link, Repeat};
+use super::link::{At, Link};
+use super::node::Repeat;
 use super::unexpected;
 use crate::backend::{BackendError, Cursor};
-use crate::config::Host;
 
-/// Keys of a page, about.
-const PAGE: u32 = 256;
+/// Keys that a server looks at for a page: at first, and at most where few of them are ours or
+/// only their names are wanted. The most take it a millisecond or two.
+const LOOK: u32 = 256;
+const MOST: u32 = 4_096;
+/// Keys that one command removes.
+const REMOVED: usize = 256;
 /// How many paused walks are remembered.
 const PAUSED: usize = 256;
 
@@ -28,6 +32,8 @@ pub(super) struct Step {
     servers: Vec<At>,
     /// Where the server goes on.
     scan: u64,
+    /// How many keys it looks at next.
+    look: u32,
 }
 
 /// The walks that pause.
@@ -52,13 +58,13 @@ impl Walks {
     pub(super) fn resume(
         &self,
         cursor: Cursor,
-        link: &mut Link,
+        link: &Link,
         prefix: &[u8],
     ) -> Result<Step, BackendError> {
         let paused = self.paused.iter().find(|(number, _)| *number == cursor.0);
         match paused {
             Some((_, step)) => Ok(step.clone()),
-            None => first(link, prefix),
+            None => first(link, prefix, LOOK),
         }
     }
 
@@ -78,9 +84,10 @@ impl Walks {
 }
 
 /// The first page of all.
-fn first(link: &mut Link, prefix: &[u8]) -> Result<Step, BackendError> {
+fn first(link: &Link, prefix: &[u8], look: u32) -> Result<Step, BackendError> {
     let step = Step {
-        servers: servers(link)?,
+        servers: link.servers()?,
+        look,
         ..Step::default()
     };
     Ok(next(step, link, prefix)?.unwrap_or_default())
@@ -89,7 +96,7 @@ fn first(link: &mut Link, prefix: &[u8]) -> Result<Step, BackendError> {
 /// The page behind one that is finished.
 pub(super) fn next(
     mut step: Step,
-    link: &mut Link,
+    link: &Link,
     prefix: &[u8],
 ) -> Result<Option<Step>, BackendError> {
     let Some(server) = step.servers.last() else {
@@ -97,8 +104,8 @@ pub(super) fn next(
     };
     let mut scan = redis::cmd("SCAN");
     scan.arg(step.scan).arg("MATCH").arg(pattern(prefix));
-    scan.arg("COUNT").arg(PAGE).arg("TYPE").arg("string");
-    let reply = link.run_at(server, scan)?.map_err(BackendError::Failed)?;
+    scan.arg("COUNT").arg(step.look).arg("TYPE").arg("string");
+    let reply = link.run_at(server, scan)?;
     let (scan, names): (u64, Vec<Vec<u8>>) =
         redis::from_redis_value(reply).map_err(|_| unexpected())?;
     step.scan = scan;
@@ -107,20 +114,23 @@ pub(super) fn next(
     }
     let key = |name: Vec<u8>| name.strip_prefix(prefix).map(<[u8]>::to_vec);
     step.keys = names.into_iter().filter_map(key).collect();
+    if step.keys.len() < step.look as usize / 8 {
+        step.look = (2 * step.look).min(MOST);
+    }
     Ok(Some(step))
 }
 
-/// Gives all keys, page by page, and does with each page what `work` says.
+/// Gives all keys to `work`, page by page, and does what it says.
 pub(super) fn each_page(
-    link: &mut Link,
+    link: &Link,
     prefix: &[u8],
     mut work: impl FnMut(Vec<Vec<u8>>) -> Vec<Cmd>,
 ) -> Result<(), BackendError> {
-    let mut step = first(link, prefix)?;
+    let mut step = first(link, prefix, MOST)?;
     loop {
         let commands = work(std::mem::take(&mut step.keys));
-        for reply in link.run(commands, Repeat::Yes)? {
-            reply.map_err(BackendError::Failed)?;
+        for reply in link.run(commands, Repeat::Yes) {
+            reply?;
         }
         match next(step, link, prefix)? {
             Some(next) => step = next,
@@ -129,47 +139,16 @@ pub(super) fn each_page(
     }
 }
 
-/// Every server that has keys of its own.
-///
-/// They are told by their addresses, not by slots of theirs: where the slots move, the link may
-/// still believe that two of the slots are one server's, and another server would be left out.
-fn servers(link: &mut Link) -> Result<Vec<At>, BackendError> {
-    let Some(asked) = link.cluster_host().map(str::to_owned) else {
-        return Ok(vec![At::Any]);
+/// Removes what has these names.
+pub(super) fn removing(link: &Link, names: &[Vec<u8>]) -> Vec<Cmd> {
+    // A cluster takes several names only if all are in one slot.
+    let at_once = if link.is_cluster() { 1 } else { REMOVED };
+    let unlink = |names: &[Vec<u8>]| {
+        let mut unlink = redis::cmd("UNLINK");
+        unlink.arg(names);
+        unlink
     };
-    let mut command = redis::cmd("CLUSTER");
-    command.arg("SLOTS");
-    let reply = link
-        .run_at(&At::Any, command)?
-        .map_err(BackendError::Failed)?;
-    primaries(&reply, &asked).ok_or_else(unexpected)
-}
-
-/// The primaries in a reply to `CLUSTER SLOTS`, each once. A server that does not know its own
-/// name is called by the name that was `asked`.
-fn primaries(reply: &Value, asked: &str) -> Option<Vec<At>> {
-    let mut primaries = Vec::new();
-    for range in reply.as_sequence()? {
-        let [_, _, primary, ..] = range.as_sequence()? else {
-            return None;
-        };
-        let [name, Value::Int(port), ..] = primary.as_sequence()? else {
-            return None;
-        };
-        let name = match name {
-            Value::Nil => asked.to_owned(),
-            name => match redis::from_redis_value_ref::<String>(name).ok()?.as_str() {
-                "" | "0.0.0.0" | "::" => asked.to_owned(),
-                name => name.to_owned(),
-            },
-        };
-        let port = u16::try_from(*port).ok()?;
-        let primary = At::Node(Host { name, port });
-        if !primaries.contains(&primary) {
-            primaries.push(primary);
-        }
-    }
-    Some(primaries)
+    names.chunks(at_once).map(unlink).collect()
 }
 
 /// A pattern that every name with this prefix has, and no other.
@@ -197,52 +176,5 @@ impl Names {
 
     pub(super) fn count(&self) -> u64 {
         self.0.len() as u64
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn range(first: i64, name: Value, port: i64) -> Value {
-        let server = Value::Array(vec![name, Value::Int(port)]);
-        Value::Array(vec![Value::Int(first), Value::Int(first + 1), server])
-    }
-
-    fn text(text: &str) -> Value {
-        Value::BulkString(text.into())
-    }
-
-    #[test]
-    fn each_primary_is_asked_once_by_the_name_it_goes_by() {
-        let reply = Value::Array(vec![
-            range(0, text("a"), 1),
-            range(2, text("b"), 1),
-            range(4, text("a"), 1),
-            range(6, text("a"), 2),
-            range(8, text(""), 3),
-            range(10, Value::Nil, 4),
-        ]);
-        let node = |name: &str, port| {
-            At::Node(Host {
-                name: name.to_owned(),
-                port,
-            })
-        };
-        let servers = vec![
-            node("a", 1),
-            node("b", 1),
-            node("a", 2),
-            node("asked", 3),
-            node("asked", 4),
-        ];
-        assert_eq!(primaries(&reply, "asked"), Some(servers));
-        for wrong in [
-            Value::Okay,
-            Value::Array(vec![text("a")]),
-            Value::Array(vec![range(0, text("a"), 65_536)]),
-        ] {
-            assert_eq!(primaries(&wrong, "asked"), None, "{wrong:?}");
-        }
     }
 }

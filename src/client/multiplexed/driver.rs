@@ -116,10 +116,8 @@ impl Driver {
     /// Gives the replies that were read to whom they belong.
     fn deliver(&mut self) -> Result<(), Broken> {
         loop {
-            let frame = match self.input.frame() {
-                Ok(Some(frame)) => frame,
-                Ok(None) => return Ok(()),
-                Err(error) => return Err(Broken::Protocol(error.to_string())),
+            let Some(frame) = self.input.frame()? else {
+                return Ok(());
             };
             let waiter = self.shared.lock().leave(frame.header.id);
             let waiter =

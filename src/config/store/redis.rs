@@ -10,7 +10,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::url::{Url, decoded};
+use super::login::{Login, around_password, is_cut_short, text};
+use super::url::Url;
 use crate::config::{ByteSize, Invalid, duration};
 
 const PORT: u16 = 6379;
@@ -83,23 +84,6 @@ pub struct Host {
     pub port: u16,
 }
 
-/// As whom to log in.
-#[derive(Clone, PartialEq, Eq, Default)]
-pub struct Login {
-    /// The user; without one, the default user.
-    pub user: Option<String>,
-    /// The password.
-    pub password: Option<String>,
-}
-
-impl fmt::Debug for Login {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Login")
-            .field("user", &self.user)
-            .finish_non_exhaustive()
-    }
-}
-
 /// For messages: without user and password.
 impl fmt::Display for Servers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -146,8 +130,20 @@ impl Redis {
     /// `text` is the whole URL.
     pub(super) fn read(text: &str) -> Result<Self, Invalid> {
         let (scheme, rest) = text.split_once(':').unwrap_or((text, ""));
+        Self::parse(text, scheme, rest).map_err(|why| {
+            if is_cut_short(rest) {
+                return Invalid::new(
+                    "cannot be read, and why is not told, as it would show a part of what may be a \
+                     password: in one, /, ? and @ are written %2F, %3F and %40",
+                );
+            }
+            why
+        })
+    }
+
+    fn parse(text: &str, scheme: &str, rest: &str) -> Result<Self, Invalid> {
         let mut url = Url::new(rest)?;
-        let (login, place) = login(url.place())?;
+        let (login, place) = Login::split(url.place())?;
         if place.is_empty() || (scheme != "redis+unix" && !rest.starts_with("//")) {
             let example = match scheme {
                 "redis+unix" => "redis+unix:/run/redis.sock",
@@ -158,10 +154,14 @@ impl Redis {
             let why = format!("must say where Redis is, as in {example}");
             return Err(Invalid::new(why));
         }
+        if scheme == "redis+unix" && rest.starts_with("//") && !place.starts_with('/') {
+            let why = "has no path behind //, as in redis+unix:///run/redis.sock";
+            return Err(Invalid::new(why));
+        }
         let option: Option<Number> = url.option("db")?;
         let redis = Self {
             servers: servers(scheme, place, option)?,
-            login,
+            login: login.with_file(url.option("password-file")?.map(|Text(path)| path.into()))?,
             is_encrypted: match url.option::<Answer>("tls")? {
                 Some(Answer(is_encrypted)) => is_encrypted,
                 None => scheme == "rediss",
@@ -184,26 +184,11 @@ impl Redis {
         }
         Ok(redis)
     }
-
-    /// Its parts around the password.
-    fn without_password(&self) -> (&str, &str) {
-        let url = self.url.as_str();
-        let authority = url.find("//").map_or(url.len(), |at| at + 2);
-        let end = url[authority..]
-            .find(['/', '?'])
-            .map_or(url.len(), |at| authority + at);
-        // A password may have an @ of its own.
-        let Some(at) = url[authority..end].rfind('@') else {
-            return (url, "");
-        };
-        let user = url[authority..authority + at].find(':').unwrap_or(at);
-        (&url[..authority + user], &url[authority + at..])
-    }
 }
 
 impl fmt::Display for Redis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (before, after) = self.without_password();
+        let (before, after) = around_password(&self.url);
         f.write_str(before)?;
         if !after.is_empty() {
             write!(f, ":***{after}")?;
@@ -275,11 +260,10 @@ fn servers(scheme: &str, place: &str, option: Option<Number>) -> Result<Servers,
     let (hosts, path) = place.split_once('/').unwrap_or((place, ""));
     let database = |path: &str| match (path, option) {
         ("", option) => Ok(option.map_or(0, |Number(number)| number)),
-        (path, None) => path.parse().map(|Number(number)| number).map_err(|_| {
-            Invalid::new(format!(
-                "has {path:?} behind the host, which is no database's number"
-            ))
-        }),
+        (path, None) => path
+            .parse()
+            .map(|Number(number)| number)
+            .map_err(|_| Invalid::new("has what is no database's number behind the host")),
         (_, Some(_)) => Err(Invalid::new("names the database twice")),
     };
     Ok(match scheme {
@@ -318,36 +302,20 @@ fn servers(scheme: &str, place: &str, option: Option<Number>) -> Result<Servers,
     })
 }
 
-/// Splits `//USER:PASSWORD@` off.
-fn login(rest: &str) -> Result<(Login, &str), Invalid> {
-    let Some(rest) = rest.strip_prefix("//") else {
-        return Ok((Login::default(), rest));
-    };
-    let end = rest.find('/').unwrap_or(rest.len());
-    let Some(at) = rest[..end].rfind('@') else {
-        return Ok((Login::default(), rest));
-    };
-    let (user, password) = rest[..at].split_once(':').unwrap_or((&rest[..at], ""));
-    let some = |part: &str| match part {
-        "" => Ok(None),
-        part => text(part).map(Some),
-    };
-    let login = Login {
-        user: some(user)?,
-        password: some(password)?,
-    };
-    Ok((login, &rest[at + 1..]))
-}
-
 fn several(hosts: &str, port: u16) -> Result<Vec<Host>, Invalid> {
     hosts.split(',').map(|text| host(text, port)).collect()
 }
 
 fn host(text: &str, port: u16) -> Result<Host, Invalid> {
-    let no_host = || Invalid::new(format!("has {text:?}, which is no HOST:PORT"));
-    let (name, rest) = match text.strip_prefix('[') {
-        Some(rest) => rest.split_once(']').ok_or_else(no_host)?,
+    let (name, rest) = match text.strip_prefix('[').map(|rest| rest.split_once(']')) {
+        Some(Some(parts)) => parts,
+        Some(None) => return Err(Invalid::new("has a [ without a ] among its hosts")),
         None => text.split_at(text.find(':').unwrap_or(text.len())),
+    };
+    // What stands for a port may be a password, where the host behind it was forgotten.
+    let no_host = || {
+        let rest = if rest.is_empty() { "" } else { ":…" };
+        Invalid::new(format!("has \"{name}{rest}\", which is no HOST:PORT"))
     };
     let port = match rest.strip_prefix(':') {
         Some(port) => port.parse().map_err(|_| no_host())?,
@@ -361,13 +329,9 @@ fn host(text: &str, port: u16) -> Result<Host, Invalid> {
     Ok(Host { name, port })
 }
 
-fn text(part: &str) -> Result<String, Invalid> {
-    let text = String::from_utf8(decoded(part)?);
-    text.map_err(|_| Invalid::new("has a part that is not UTF-8"))
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::Password;
     use super::*;
 
     fn redis(url: &str) -> Redis {
@@ -394,7 +358,8 @@ mod tests {
             }
         );
         assert_eq!(one.login.user.as_deref(), Some("u"));
-        assert_eq!(one.login.password.as_deref(), Some("p@ss"));
+        let password = Some(Password::Given("p@ss".into()));
+        assert_eq!(one.login.password, password);
         assert_eq!((one.prefix.as_str(), one.timeout.as_millis()), ("a:", 250));
         assert!(one.near.is_some() && !one.is_encrypted);
         assert!(redis("rediss://h").is_encrypted);

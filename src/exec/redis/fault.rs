@@ -86,7 +86,14 @@ impl From<BackendError> for Fault {
             BackendError::Full(_) => Self::say(format!("OOM {error}")),
             BackendError::Busy => Self::of("BUSY the store has too much to do"),
             BackendError::TimedOut { .. } => Self::say(format!("TIMEOUT {error}")),
+            BackendError::Failed(text) if has_code(&text) => Self::say(text),
             other => Self::say(format!("ERR {other}")),
         }
     }
+}
+
+/// Whether it is what a Redis behind the store says, with a first word of its own.
+fn has_code(text: &str) -> bool {
+    let word = text.split(' ').next().unwrap_or_default();
+    word.len() > 2 && word.bytes().all(|byte| byte.is_ascii_uppercase())
 }

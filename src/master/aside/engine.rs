@@ -6,7 +6,7 @@
 //!
 //! A commit that fails takes back what was written since the one before. Then the replies that tell
 //! of it become that error: from the first write of the turn on, of every request that looked at
-//! data. From then on each chunk has a turn of its own until something was committed, so that those
+//! data; but for those to which the backend says that what they looked at is done. From then on each chunk has a turn of its own until something was committed, so that those
 //! who only read are answered while nobody can write. Messages that tell of a change that was taken
 //! back are sent all the same.
 
@@ -155,12 +155,20 @@ impl Engine {
         let committed = backend.commit();
         let memory = backend.memory_use();
         count(&self.parts.desk.gauges.turns);
-        if let Err(error) = &committed {
-            ledger.take_back(error);
-        }
+        let is_done_in_part = match &committed {
+            Ok(()) => false,
+            Err(error) => ledger.take_back(error, |key| backend.is_done(key)),
+        };
         let has_written = ledger.has_written();
         self.tell(began, ledger, memory);
-        self.judge(began, committed, has_written)
+        match committed {
+            Err(error) if is_done_in_part => {
+                count(&self.parts.desk.gauges.failed_commits);
+                tracing::warn!(%error, "some of what was written is not done");
+                Ok(())
+            }
+            committed => self.judge(began, committed, has_written),
+        }
     }
 
     /// Forgets a connection.
@@ -248,7 +256,7 @@ impl Engine {
                 .turn(&mut noting, now)
                 .request(id, session, rest, &mut done.out);
             count(&parts.desk.gauges.requests);
-            ledger.note(noting.seen, rest, start..done.out.len());
+            ledger.note(noting.seen, noting.touched, rest, start..done.out.len());
             match taken {
                 Taken::Request(len, verdict) => {
                     done.used += len;
@@ -298,7 +306,8 @@ impl Engine {
             }
         }
         count(&self.parts.desk.gauges.requests);
-        ledger.note(noting.seen, &chunk.bytes, 0..done.out.len());
+        let written = 0..done.out.len();
+        ledger.note(noting.seen, noting.touched, &chunk.bytes, written);
         ledger.close(chunk, done);
     }
 

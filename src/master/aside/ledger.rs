@@ -2,14 +2,15 @@
 //!
 //! The engine notes every request; if the commit fails, [`take_back`](Ledger::take_back) replaces
 //! the replies that are not true then. Those are the ones of requests that looked at data from the
-//! first write on: what was written is gone, and what was read may be of it. Requests that touched no
+//! first write on: what was written is gone, and what was read may be of it; but where the backend
+//! says that a key was written all the same, those who looked at no other are right. Requests that touched no
 //! data (introductions, subscriptions, pings) are done, and their replies stay.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::chunk::{Author, Chunk, Done};
-use super::noting::Seen;
+use super::noting::{Seen, Touched};
 use super::refusal::refuse;
 use crate::backend::BackendError;
 use crate::protocol::{Dialect, frame};
@@ -36,17 +37,25 @@ struct Reply {
     /// The request's number, where its dialect has such.
     id: u32,
     bytes: Range<usize>,
+    touched: Touched,
 }
 
 impl Ledger {
     /// Notes the request at the front of `request`: what it saw, and where its reply stands.
-    pub(super) fn note(&mut self, seen: Seen, request: &[u8], reply: Range<usize>) {
+    pub(super) fn note(
+        &mut self,
+        seen: Seen,
+        touched: Touched,
+        request: &[u8],
+        reply: Range<usize>,
+    ) {
         self.has_written |= seen == Seen::Written;
         if self.has_written && seen > Seen::Nothing && !reply.is_empty() {
             let frame = frame::split(request, usize::MAX).ok().flatten();
             self.open.push(Reply {
                 id: frame.map_or(0, |frame| frame.header.id),
                 bytes: reply,
+                touched,
             });
         }
     }
@@ -69,8 +78,18 @@ impl Ledger {
         self.has_written
     }
 
-    /// Nothing that was written is there any more, for this reason.
-    pub(super) fn take_back(&mut self, error: &BackendError) {
+    /// Nothing that was written is there any more, for this reason, but what is at keys of which
+    /// this is not so. Whether there is somebody whom this spares.
+    pub(super) fn take_back(
+        &mut self,
+        error: &BackendError,
+        is_done: impl Fn(&[u8]) -> bool,
+    ) -> bool {
+        let is_spared = |reply: &Reply| match &reply.touched {
+            Touched::Keys(keys) => keys.iter().all(|key| is_done(key)),
+            Touched::Any => false,
+        };
+        let mut spares = false;
         for entry in &mut self.entries {
             let dialect = match &entry.chunk.author {
                 Author::Connection { dialect, .. } => *dialect,
@@ -78,7 +97,12 @@ impl Ledger {
             };
             let replies = std::mem::take(&mut entry.done.out);
             let mut rest = 0;
-            for Reply { id, bytes } in entry.depending.drain(..) {
+            for reply in entry.depending.drain(..) {
+                if is_spared(&reply) {
+                    spares = true;
+                    continue;
+                }
+                let Reply { id, bytes, .. } = reply;
                 entry
                     .done
                     .out
@@ -88,6 +112,7 @@ impl Ledger {
             }
             entry.done.out.extend_from_slice(&replies[rest..]);
         }
+        spares
     }
 
     pub(super) fn into_done(self) -> impl Iterator<Item = (Arc<Chunk>, Done)> {

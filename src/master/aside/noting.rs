@@ -24,14 +24,30 @@ pub(super) enum Seen {
     Written,
 }
 
+/// Of which entries it was done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Touched {
+    /// Of those with these keys.
+    Keys(Vec<Vec<u8>>),
+    /// Of any.
+    Any,
+}
+
 pub(super) struct Noting<'b> {
     inner: &'b mut dyn Backend,
     pub(super) seen: Seen,
+    pub(super) touched: Touched,
 }
 
 impl<'b> Noting<'b> {
     pub(super) fn new(inner: &'b mut dyn Backend) -> Self {
         Self {
+            // Only of these a commit may be done in part.
+            touched: if inner.is_shared() {
+                Touched::Keys(Vec::new())
+            } else {
+                Touched::Any
+            },
             inner,
             seen: Seen::Nothing,
         }
@@ -39,6 +55,18 @@ impl<'b> Noting<'b> {
 
     fn note(&mut self, seen: Seen) {
         self.seen = self.seen.max(seen);
+    }
+
+    fn key(&mut self, key: &[u8]) {
+        if let Touched::Keys(keys) = &mut self.touched {
+            keys.push(key.to_vec());
+        }
+    }
+
+    /// Notes what concerns more than single entries.
+    fn whole(&mut self, seen: Seen) {
+        self.note(seen);
+        self.touched = Touched::Any;
     }
 
     /// Notes what a `set` came to.
@@ -82,6 +110,7 @@ impl Backend for Noting<'_> {
 
     fn get(&mut self, now: Millis, key: &[u8]) -> Result<Option<EntryRef<'_>>, BackendError> {
         self.note(Seen::Read);
+        self.key(key);
         self.inner.get(now, key)
     }
 
@@ -93,6 +122,7 @@ impl Backend for Noting<'_> {
         deadline: Deadline,
         condition: Condition,
     ) -> Result<SetOutcome, BackendError> {
+        self.key(key);
         let done = self.inner.set(now, key, value, deadline, condition);
         self.stored(&done);
         done
@@ -106,6 +136,7 @@ impl Backend for Noting<'_> {
         deadline: Deadline,
         condition: Condition,
     ) -> Result<SetOutcome, BackendError> {
+        self.key(key);
         let done = self.inner.set_kind(now, key, value, deadline, condition);
         self.stored(&done);
         done
@@ -113,7 +144,7 @@ impl Backend for Noting<'_> {
 
     fn database(&mut self, number: u8) -> Option<&mut dyn Backend> {
         // What is done to it is not seen from here.
-        self.note(Seen::Written);
+        self.whole(Seen::Written);
         self.inner.database(number)
     }
 
@@ -122,18 +153,21 @@ impl Backend for Noting<'_> {
     }
 
     fn touch(&mut self, now: Millis, key: &[u8], to: Deadline) -> Result<bool, BackendError> {
+        self.key(key);
         let done = self.inner.touch(now, key, to);
         self.changed(&done);
         done
     }
 
     fn destroy(&mut self, now: Millis, key: &[u8]) -> Result<bool, BackendError> {
+        self.key(key);
         let done = self.inner.destroy(now, key);
         self.changed(&done);
         done
     }
 
     fn bury(&mut self, now: Millis, key: &[u8], lasting: Duration) -> Result<bool, BackendError> {
+        self.key(key);
         let done = self.inner.bury(now, key, lasting);
         self.changed(&done);
         done
@@ -146,6 +180,8 @@ impl Backend for Noting<'_> {
         to: &[u8],
         grace: Duration,
     ) -> Result<Option<SetOutcome>, BackendError> {
+        self.key(from);
+        self.key(to);
         let done = self.inner.regenerate(now, from, to, grace);
         self.note(match done {
             Ok(Some(SetOutcome::Stored(_))) => Seen::Written,
@@ -160,17 +196,17 @@ impl Backend for Noting<'_> {
         cursor: Cursor,
         visit: &mut Visitor<'_>,
     ) -> Result<Option<Cursor>, BackendError> {
-        self.note(Seen::Read);
+        self.whole(Seen::Read);
         self.inner.all(now, cursor, visit)
     }
 
     fn length(&mut self, now: Millis) -> Result<u64, BackendError> {
-        self.note(Seen::Read);
+        self.whole(Seen::Read);
         self.inner.length(now)
     }
 
     fn clear(&mut self, now: Millis) -> Result<(), BackendError> {
-        self.note(Seen::Written);
+        self.whole(Seen::Written);
         self.inner.clear(now)
     }
 
@@ -188,6 +224,10 @@ impl Backend for Noting<'_> {
 
     fn commit(&mut self) -> Result<(), BackendError> {
         self.inner.commit()
+    }
+
+    fn is_done(&self, key: &[u8]) -> bool {
+        self.inner.is_done(key)
     }
 }
 

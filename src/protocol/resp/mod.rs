@@ -27,3 +27,8 @@ pub mod request;
 pub use extended::Extended;
 pub use reply::{Protocol, Writer};
 pub use request::{Args, Bounds, Parser, Progress, Request, RequestError, Trust};
+
+/// How the error begins for a peer that is one too many.
+pub const FULL: &str = "ERR max number of clients reached";
+/// How the error begins for a peer that may not connect.
+pub const DENIED: &str = "DENIED";

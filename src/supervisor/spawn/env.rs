@@ -7,8 +7,9 @@ use std::path::PathBuf;
 /// The first descriptor that is handed over, as `sd_listen_fds(3)` has it.
 pub(crate) const FIRST_FD: usize = 3;
 
-/// What was meant for the master, or says who it is itself in some outer cluster.
-pub(super) const REMOVED: [&str; 17] = [
+/// What was meant for the master, or says who it is itself in some outer cluster. The store's URL
+/// may have a password in it.
+pub(super) const REMOVED: [&str; 18] = [
     "LISTEN_FDS",
     "LISTEN_FDNAMES",
     "LISTEN_PID",
@@ -18,6 +19,7 @@ pub(super) const REMOVED: [&str; 17] = [
     "MEMSTORE_MASTER_PID",
     "MEMSTORE_ROLE",
     "MEMSTORE_SOCK",
+    "MEMSTORE_STORE",
     "MEMSTORE_WORKER",
     "MEMSTORE_WORKERS",
     "NODE_CHANNEL_FD",

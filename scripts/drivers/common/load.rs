@@ -15,11 +15,11 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 
-use super::common::Result;
-use super::common::connection::Connection;
-use super::common::dialect::Dialect;
-use super::common::histogram::Histogram;
-use super::common::wire::{Batch, Exchange, KEYS, Keys, Op, Order, Replies};
+use super::Result;
+use super::connection::Connection;
+use super::dialect::Dialect;
+use super::histogram::Histogram;
+use super::wire::{Batch, Exchange, Keys, Op, Order, Replies};
 
 /// Bytes read at once.
 const BUFFER: usize = 256 << 10;
@@ -48,7 +48,7 @@ enum Driver {
 }
 
 impl Load {
-    /// Connects.
+    /// Connects, to ask for these keys.
     ///
     /// # Errors
     /// Where the peer does not accept or does not greet.
@@ -57,6 +57,7 @@ impl Load {
         dialect: Dialect,
         exchange: &Exchange,
         shape: Shape,
+        keys: Keys,
     ) -> Result<Self> {
         let mut lanes = Vec::new();
         for _ in 0..shape.connections {
@@ -68,7 +69,7 @@ impl Load {
             Driver::Many(Many::new(lanes)?)
         };
         Ok(Self {
-            keys: Keys::new(Order::Random(0x5eed)),
+            keys,
             buffer: vec![0; BUFFER],
             driver,
         })
@@ -95,17 +96,17 @@ impl Load {
     }
 }
 
-/// Writes every key once, and checks that a value comes back as it was written.
+/// Writes every one of so many keys, and checks that a value comes back as it was written.
 ///
 /// # Errors
 /// As [`Load::run`], and where the value that comes back is another one.
-pub(crate) fn preload(sock: &Path, dialect: Dialect, value: &[u8]) -> Result<()> {
-    let mut keys = Keys::new(Order::Sequential(0));
+pub(crate) fn preload(sock: &Path, dialect: Dialect, value: &[u8], count: usize) -> Result<()> {
+    let mut keys = Keys::new(count, Order::Sequential(0));
     let mut buffer = vec![0; BUFFER];
     let mut discarded = Histogram::new();
     let set = dialect.exchange(Op::Set, value);
     let mut writer = Lane::connect(sock, dialect, &set, PRELOAD_DEPTH)?;
-    for _ in 0..KEYS / PRELOAD_DEPTH {
+    for _ in 0..count.div_ceil(PRELOAD_DEPTH) {
         writer.round(Instant::now(), &mut keys, &mut buffer, &mut discarded)?;
     }
 

@@ -1,4 +1,4 @@
-//! The probe: asks for one key at fixed times, and never waits for an answer before it asks again.
+//! The probe: asks the same at fixed times, and never waits for an answer before it asks again.
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
@@ -11,14 +11,12 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 
-use super::common::answers::Answers;
-use super::common::connection::Connection;
-use super::common::dialect::{Ask, Dialect};
-use super::common::histogram::Histogram;
-use super::common::{Result, driver, keys};
+use super::answers::Answers;
+use super::connection::Connection;
+use super::dialect::Dialect;
+use super::histogram::Histogram;
+use super::{Result, driver};
 
-/// The number of the key that it asks for. No work removes it alone.
-pub(crate) const KEY: u64 = 0;
 /// A server that is silent for so long has failed.
 const PATIENCE: Duration = Duration::from_secs(120);
 const CHUNK: usize = 64 << 10;
@@ -26,7 +24,7 @@ const CHUNK: usize = 64 << 10;
 /// An open loop over one connection.
 pub(crate) struct Probe {
     stream: UnixStream,
-    dialect: Dialect,
+    request: Vec<u8>,
     answers: Answers,
     interval: Duration,
     output: Vec<u8>,
@@ -37,20 +35,21 @@ pub(crate) struct Probe {
 }
 
 impl Probe {
-    /// Takes a connection over, to ask once in each `interval`.
+    /// Takes a connection over, to send this request once in each `interval`.
     ///
     /// # Errors
     /// Where the connection is gone.
     pub(crate) fn new(
         connection: Connection,
         dialect: Dialect,
+        request: Vec<u8>,
         interval: Duration,
     ) -> Result<Self> {
         let stream = connection.into_stream();
         stream.set_nonblocking(true)?;
         Ok(Self {
             stream,
-            dialect,
+            request,
             answers: Answers::new(dialect),
             interval,
             output: Vec::with_capacity(1 << 20),
@@ -76,15 +75,14 @@ impl Probe {
                 next = now + self.interval;
             }
             while next <= now {
-                let key = &keys::key(KEY);
-                self.dialect.write(&mut self.output, 0, Ask::Get { key });
+                self.output.extend_from_slice(&self.request);
                 self.due.push_back(next);
                 next += self.interval;
             }
             self.send()?;
             self.receive()?;
             if self.due.front().is_some_and(|due| due.elapsed() > PATIENCE) {
-                return Err(format!("no answer to a get in {PATIENCE:?}").into());
+                return Err(format!("no answer in {PATIENCE:?}").into());
             }
             self.wait(next.saturating_duration_since(Instant::now()))?;
         }
