@@ -10,7 +10,9 @@
 //! [`Suite::check`] takes a new backend for every rule and tells all rules that are broken. The
 //! backend is told the time as always, and the suite makes it pass: nothing waits. What a backend
 //! does not have among its [capabilities](Backend::capabilities) is not asked of it; that it
-//! refuses to do it, is. The last rule is a number of random histories, each of which a plain model
+//! refuses to do it, is. Where a backend's data is kept by somebody with a clock of their own, say so
+//! by [`Suite::in_real_time`], and where it has no numbers for its writes, by
+//! [`Suite::with_versions_of_values`]. The last rule is a number of random histories, each of which a plain model
 //! goes through as well.
 //!
 //! What a rule says is the name of its function; they are sorted by subject into the modules below.
@@ -19,9 +21,12 @@
 mod absent;
 mod bench;
 mod deadlines;
+#[cfg(test)]
+mod elsewhere;
 mod history;
 mod lasting;
 mod model;
+mod time;
 mod upkeep;
 mod values;
 mod versions;
@@ -30,10 +35,11 @@ mod walks;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use bench::Bench;
+use bench::{Bench, Manners};
+use time::{Time, TooSlow};
 
 use crate::backend::Backend;
-use crate::time::Millis;
+use crate::time::{Millis, SystemClock};
 
 /// How a rule wants to find a backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +64,11 @@ pub struct Suite<'m> {
     start: Millis,
     histories: u64,
     only: Option<String>,
+    /// Where time is real.
+    clock: Option<SystemClock>,
+    /// How many real milliseconds are one of a rule.
+    pace: u64,
+    manners: Manners,
 }
 
 impl<'m> Suite<'m> {
@@ -99,6 +110,12 @@ impl<'m> Suite<'m> {
             start: Millis::from_unix(1_700_000_000_000),
             histories: 50,
             only: None,
+            clock: None,
+            pace: PACES.0,
+            manners: Manners {
+                commits_each: false,
+                has_numbers: true,
+            },
         }
     }
 
@@ -125,6 +142,30 @@ impl<'m> Suite<'m> {
         self
     }
 
+    /// What keeps the data has a clock of its own: a server, another process. The backend is told
+    /// the time that it is, and a rule that lets a deadline pass waits for that, some ten or hundred
+    /// milliseconds; a slow backend gets more. A deadline may be off by what the calls took, which
+    /// is measured, and by two milliseconds for the rounding of two clocks; the clocks have to go
+    /// equally fast, but need not show the same. Each rule is tried with a commit after every write
+    /// as well.
+    ///
+    /// Lifetimes of seconds and more are not waited for, in random histories no deadline passes,
+    /// and a walk may begin anew where the backend is made anew under it.
+    #[must_use]
+    pub fn in_real_time(mut self) -> Self {
+        self.clock = Some(SystemClock::new());
+        self
+    }
+
+    /// A version is named by what the entry holds, and not by a number that grows with every write:
+    /// the same value again has the same name. Of compare-and-set and its conflicts all else is
+    /// held to.
+    #[must_use]
+    pub fn with_versions_of_values(mut self) -> Self {
+        self.manners.has_numbers = false;
+        self
+    }
+
     /// Only rules with this in their name.
     #[must_use]
     pub fn only(mut self, name: impl Into<String>) -> Self {
@@ -146,11 +187,14 @@ impl<'m> Suite<'m> {
             {
                 continue;
             }
-            let kept = catch_unwind(AssertUnwindSafe(|| rule(&mut self)));
-            if let Err(why) = kept {
-                let text = why.downcast_ref::<String>().map(String::as_str);
-                let text = text.or_else(|| why.downcast_ref::<&str>().copied());
-                broken.push(format!("{name}: {}", text.unwrap_or("it panicked")));
+            self.manners.commits_each = false;
+            if let Err(why) = self.hold(rule) {
+                broken.push(format!("{name}: {why}"));
+            } else if self.clock.is_some() {
+                self.manners.commits_each = true;
+                if let Err(why) = self.hold(rule) {
+                    broken.push(format!("{name}, with a commit after every write: {why}"));
+                }
             }
         }
         assert!(
@@ -160,15 +204,38 @@ impl<'m> Suite<'m> {
         );
     }
 
+    /// Holds the backend to one of them, as slowly as need be.
+    fn hold(&mut self, rule: fn(&mut Suite<'_>)) -> Result<(), String> {
+        self.pace = PACES.0;
+        loop {
+            let kept = catch_unwind(AssertUnwindSafe(|| rule(&mut *self)));
+            let Err(why) = kept else { return Ok(()) };
+            if why.is::<TooSlow>() {
+                if self.pace >= PACES.1 {
+                    return Err("a deadline passes before what comes before it is done".into());
+                }
+                self.pace *= 4;
+                continue;
+            }
+            let text = why.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| why.downcast_ref::<&str>().copied());
+            return Err(text.unwrap_or("it panicked").to_owned());
+        }
+    }
+
     fn bench(&mut self) -> Bench {
-        Bench::new((self.make)(Begin::Empty), self.start)
+        let store = (self.make)(Begin::Empty);
+        let time = match &self.clock {
+            Some(clock) => Time::real(clock.clone(), self.pace),
+            None => Time::told(self.start),
+        };
+        Bench::new(store, time, self.manners)
     }
 
     /// Ends a backend and has another one that goes on with its data; only of lasting ones.
     fn reopen(&mut self, bench: Bench) -> Bench {
-        let now = bench.now;
-        bench.end();
-        Bench::new((self.make)(Begin::AsLeft), now)
+        let (time, manners) = bench.end();
+        Bench::new((self.make)(Begin::AsLeft), time, manners)
     }
 }
 
@@ -179,9 +246,14 @@ impl fmt::Debug for Suite<'_> {
             .field("start", &self.start)
             .field("histories", &self.histories)
             .field("only", &self.only)
+            .field("is_real", &self.clock.is_some())
             .finish_non_exhaustive()
     }
 }
+
+/// The paces of a real time, from the first that is tried to about the last: milliseconds for one of
+/// a rule.
+const PACES: (u64, u64) = (10, 2_000);
 
 /// A rule, by its name.
 type Rule = (&'static str, fn(&mut Suite<'_>));

@@ -1,29 +1,58 @@
-//! The rules of the public suite that no clock is part of: the servers have their own, which cannot
-//! be told to go on. What concerns time is in `single`.
+//! The rules of the public suite. The servers have clocks of their own, and a version is named by
+//! its value; all else holds as it does of every backend.
 
-use memstore_cluster::testing::conformance::Suite;
+use memstore_cluster::backend::RedisBackend;
+use memstore_cluster::testing::conformance::{Begin, Suite};
 
 use crate::servers::{Server, open};
+use crate::several;
+
+/// Holds what is kept under a URL, which is on these servers, to the contract.
+fn check(url: &str, servers: &[Server]) {
+    let open = |begin| -> RedisBackend {
+        if begin == Begin::Empty {
+            for server in servers {
+                // A replica refuses, and loses it with its primary.
+                server.cli(&["FLUSHALL"]);
+            }
+        }
+        open(url).unwrap()
+    };
+    let suite = Suite::lasting(open).in_real_time();
+    suite.with_versions_of_values().histories(10).check();
+}
 
 #[test]
-fn the_contract_is_kept_where_no_clock_is_part_of_it() {
+fn a_server_keeps_the_contract() {
     let Some(server) = Server::start(&[]) else {
         return;
     };
-    for rule in [
-        "keys_differ_by_every_byte",
-        "an_entry_that_is_refused_is_not_there",
-        "what_is_not_there_is_not_found",
-        "what_is_destroyed_is_gone",
-        "of_two_compare_and_sets_from_the_same_version_one_wins",
-        "a_walk_ends_while_others_write",
-        "clear_removes_everything_at_once",
-        "what_it_cannot_do_is_refused_and_not_done",
-    ] {
-        let fresh = || {
-            server.cli(&["FLUSHALL"]);
-            open(&format!("{}?timeout=10s", server.url())).unwrap()
-        };
-        Suite::new(fresh).only(rule).check();
-    }
+    check(&format!("{}?timeout=10s", server.url()), &[server]);
+}
+
+#[test]
+fn a_server_keeps_the_contract_behind_a_prefix() {
+    let Some(server) = Server::start(&[]) else {
+        return;
+    };
+    check(
+        &format!("{}?timeout=10s&prefix=a*%3A", server.url()),
+        &[server],
+    );
+}
+
+#[test]
+fn a_near_cache_keeps_the_contract() {
+    let Some(server) = Server::start(&[]) else {
+        return;
+    };
+    check(&format!("{}?timeout=10s&near=1mb", server.url()), &[server]);
+}
+
+#[test]
+fn a_cluster_keeps_the_contract() {
+    let Some((nodes, url)) = several::cluster() else {
+        return;
+    };
+    check(&url, &nodes);
 }

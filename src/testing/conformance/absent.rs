@@ -15,7 +15,7 @@ fn assert_refused<T: Debug>(what: &str, done: &Result<T, BackendError>) {
 
 pub(super) fn what_it_cannot_do_is_refused_and_not_done(suite: &mut Suite<'_>) {
     let mut bench = suite.bench();
-    let now = bench.now;
+    let now = bench.now();
     bench.put(b"k", b"v", Deadline::Never);
     let before = bench.get(b"k");
     if !bench.has(Capabilities::ALL) {

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::time::Time;
 use crate::backend::{Backend, BackendError, Cursor, Deadline, EntryRef, SetOutcome, Upkeep, Walk};
 use crate::contract::{Capabilities, Condition, Kind, Seq};
 use crate::time::Millis;
@@ -39,12 +40,36 @@ pub(super) fn shown(bytes: &[u8]) -> Cow<'static, str> {
 
 pub(super) struct Bench {
     pub(super) store: Box<dyn Backend>,
-    pub(super) now: Millis,
+    pub(super) time: Time,
+    manners: Manners,
+}
+
+/// How a backend is treated, and what it is like.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Manners {
+    /// Whether each write is committed by itself.
+    pub(super) commits_each: bool,
+    /// Whether versions are numbers that grow.
+    pub(super) has_numbers: bool,
 }
 
 impl Bench {
-    pub(super) fn new(store: Box<dyn Backend>, now: Millis) -> Self {
-        Self { store, now }
+    pub(super) fn new(store: Box<dyn Backend>, time: Time, manners: Manners) -> Self {
+        Self {
+            store,
+            time,
+            manners,
+        }
+    }
+
+    /// Whether versions are numbers, each greater than those before.
+    pub(super) fn has_numbers(&self) -> bool {
+        self.has(Capabilities::COMPARE_AND_SET) && self.manners.has_numbers
+    }
+
+    /// The time that the backend is told.
+    pub(super) fn now(&self) -> Millis {
+        self.time.now()
     }
 
     pub(super) fn has(&self, capability: Capabilities) -> bool {
@@ -53,18 +78,46 @@ impl Bench {
 
     /// Lets time pass.
     pub(super) fn later(&mut self, ms: u64) {
-        self.now = self.now.after_ms(ms);
+        if self.time.is_due_within(ms) {
+            self.commit();
+        }
+        self.time.pass(ms);
     }
 
     /// So many milliseconds from now.
-    pub(super) fn after(&self, ms: u64) -> Deadline {
-        Deadline::At(self.now.after_ms(ms))
+    pub(super) fn after(&mut self, ms: u64) -> Deadline {
+        Deadline::At(self.at(ms))
+    }
+
+    /// The time so many milliseconds from now.
+    pub(super) fn at(&mut self, ms: u64) -> Millis {
+        self.time.deadline(ms)
+    }
+
+    /// A write was done by a backend that was told this time.
+    fn written(&mut self, told: Millis, key: &[u8], deadline: Deadline) {
+        let at = match deadline {
+            Deadline::At(at) => Some(at),
+            Deadline::Never | Deadline::Keep => None,
+        };
+        self.time.written(told, key, at);
+        if self.manners.commits_each {
+            self.commit();
+        }
     }
 
     pub(super) fn get(&mut self, key: &[u8]) -> Option<Found> {
-        let found = self.store.get(self.now, key);
+        let now = self.now();
+        let found = self.store.get(now, key);
         let found = found.unwrap_or_else(|error| panic!("get {}: {error}", shown(key)));
-        found.map(Found::from)
+        let mut found = found.map(Found::from);
+        let read = found.as_ref().and_then(|found| found.deadline);
+        let meant = self.time.meant(now, key, read);
+        if let Some(found) = &mut found {
+            found.deadline = meant;
+        }
+        self.time.check();
+        found
     }
 
     pub(super) fn try_set(
@@ -74,7 +127,29 @@ impl Bench {
         deadline: Deadline,
         condition: Condition,
     ) -> Result<SetOutcome, BackendError> {
-        self.store.set(self.now, key, value, deadline, condition)
+        let now = self.now();
+        let done = self.store.set(now, key, value, deadline, condition);
+        if matches!(done, Ok(SetOutcome::Stored(_))) {
+            self.written(now, key, deadline);
+        }
+        self.time.check();
+        done
+    }
+
+    pub(super) fn set_kind(
+        &mut self,
+        key: &[u8],
+        value: (Kind, &[u8]),
+        deadline: Deadline,
+        condition: Condition,
+    ) -> Result<SetOutcome, BackendError> {
+        let now = self.now();
+        let done = self.store.set_kind(now, key, value, deadline, condition);
+        if matches!(done, Ok(SetOutcome::Stored(_))) {
+            self.written(now, key, deadline);
+        }
+        self.time.check();
+        done
     }
 
     pub(super) fn set(
@@ -101,21 +176,36 @@ impl Bench {
     }
 
     pub(super) fn touch(&mut self, key: &[u8], deadline: Deadline) -> bool {
-        let done = self.store.touch(self.now, key, deadline);
-        done.unwrap_or_else(|error| panic!("touch {}: {error}", shown(key)))
+        let now = self.now();
+        let done = self.store.touch(now, key, deadline);
+        let done = done.unwrap_or_else(|error| panic!("touch {}: {error}", shown(key)));
+        if done {
+            self.written(now, key, deadline);
+        }
+        self.time.check();
+        done
     }
 
     pub(super) fn destroy(&mut self, key: &[u8]) -> bool {
-        let done = self.store.destroy(self.now, key);
-        done.unwrap_or_else(|error| panic!("destroy {}: {error}", shown(key)))
+        let now = self.now();
+        let done = self.store.destroy(now, key);
+        let done = done.unwrap_or_else(|error| panic!("destroy {}: {error}", shown(key)));
+        self.written(now, key, Deadline::Keep);
+        self.time.check();
+        done
     }
 
     pub(super) fn length(&mut self) -> u64 {
-        self.store.length(self.now).expect("length")
+        let length = self.store.length(self.now()).expect("length");
+        self.time.check();
+        length
     }
 
     pub(super) fn clear(&mut self) {
-        self.store.clear(self.now).expect("clear");
+        let now = self.now();
+        self.store.clear(now).expect("clear");
+        self.written(now, b"", Deadline::Keep);
+        self.time.check();
     }
 
     /// One step of a walk that pauses after so many entries.
@@ -124,8 +214,8 @@ impl Bench {
         cursor: Cursor,
         most: usize,
     ) -> (Vec<(Vec<u8>, Found)>, Option<Cursor>) {
-        let mut entries = Vec::new();
-        let next = self.store.all(self.now, cursor, &mut |key, entry| {
+        let (mut entries, now) = (Vec::new(), self.now());
+        let next = self.store.all(now, cursor, &mut |key, entry| {
             assert!(entries.len() < most, "an entry is visited after a pause");
             entries.push((key.to_vec(), Found::from(entry)));
             if entries.len() == most {
@@ -139,6 +229,10 @@ impl Bench {
             next != Some(Cursor(0)),
             "a walk must not go on at its start"
         );
+        for (key, found) in &mut entries {
+            found.deadline = self.time.meant(now, key, found.deadline);
+        }
+        self.time.check();
         (entries, next)
     }
 
@@ -165,10 +259,11 @@ impl Bench {
     /// Upkeep until nothing is due.
     pub(super) fn keep_up(&mut self) {
         for _ in 0..ENOUGH {
-            match self.store.upkeep(self.now) {
+            let now = self.now();
+            match self.store.upkeep(now) {
                 Upkeep::More => {}
                 Upkeep::Until(then) => {
-                    assert!(then > self.now, "upkeep that was due is left");
+                    assert!(then > now, "upkeep that was due is left");
                     return;
                 }
                 Upkeep::Idle => return,
@@ -179,10 +274,12 @@ impl Bench {
 
     pub(super) fn commit(&mut self) {
         self.store.commit().expect("commit");
+        self.time.committed();
     }
 
-    /// Commits what was written, and ends the backend.
-    pub(super) fn end(mut self) {
+    /// Commits what was written, and ends the backend. Its time goes on.
+    pub(super) fn end(mut self) -> (Time, Manners) {
         self.commit();
+        (self.time, self.manners)
     }
 }

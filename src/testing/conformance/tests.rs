@@ -1,8 +1,10 @@
 //! The suite can fail: each of the mistakes that stores are known for breaks a rule that names it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use super::Suite;
+use super::elsewhere::Elsewhere;
 use crate::backend::{
     Backend, BackendError, Cursor, Deadline, EntryRef, MemoryBackend, SetOutcome, Visitor, Walk,
 };
@@ -14,6 +16,7 @@ use crate::time::Millis;
 enum Fault {
     None,
     DeadlinesInSeconds,
+    ExpiresLate,
     KeepForgets,
     TouchRevives,
     TouchWrites,
@@ -53,6 +56,7 @@ impl Faulty {
             Deadline::At(at) if self.is(Fault::DeadlinesInSeconds) => {
                 Deadline::At(Millis::from_unix(at.as_unix() / 1_000 * 1_000))
             }
+            Deadline::At(at) if self.is(Fault::ExpiresLate) => Deadline::At(at.after_ms(100)),
             other => other,
         }
     }
@@ -159,57 +163,87 @@ impl Backend for Faulty {
     }
 }
 
-/// What the suite says of a store with a fault.
-fn said(fault: Fault) -> Option<String> {
-    let make = || Faulty {
+fn faulty(fault: Fault) -> Faulty {
+    Faulty {
         memory: MemoryBackend::new(),
         fault,
         writes: 0,
         last: Vec::new(),
-    };
-    let suite = Suite::new(make).histories(3);
+    }
+}
+
+/// What a suite says of a store with a fault.
+fn said(suite: Suite<'_>) -> Option<String> {
     let why = catch_unwind(AssertUnwindSafe(|| suite.check())).err()?;
     Some(why.downcast_ref::<String>().expect("a text").clone())
 }
 
+/// Each fault, and the rule that names it.
+const NAMED: [(Fault, &str); 15] = [
+    (
+        Fault::DeadlinesInSeconds,
+        "a_deadline_is_kept_to_the_millisecond",
+    ),
+    (Fault::ExpiresLate, "an_entry_is_visible_up_to"),
+    (Fault::KeepForgets, "keeping_the_deadline_is_keeping_it"),
+    (Fault::TouchRevives, "touch_never_brings_an_entry_back"),
+    (
+        Fault::TouchWrites,
+        "touch_moves_the_deadline_and_nothing_else",
+    ),
+    (
+        Fault::ConflictWrites,
+        "a_condition_holds_or_nothing_is_done",
+    ),
+    (Fault::VersionsFromOne, "every_write_has_a_higher_number"),
+    (
+        Fault::LengthCountsTwice,
+        "length_counts_live_entries_exactly",
+    ),
+    (Fault::WalkRepeats, "a_walk_meets_every_entry_once_as_it_is"),
+    (Fault::WalkForgets, "a_walk_meets_every_entry_once_as_it_is"),
+    (Fault::ClearLeavesOne, "clear_removes_everything_at_once"),
+    (Fault::KeysWithoutCase, "keys_differ_by_every_byte"),
+    (Fault::ValuesAreText, "what_was_written_is_read"),
+    (
+        Fault::Promises,
+        "a_kind_is_kept_until_the_value_is_replaced",
+    ),
+    (
+        Fault::Surprises,
+        "what_it_cannot_do_is_refused_and_not_done",
+    ),
+];
+
 #[test]
 fn every_known_mistake_breaks_the_rule_that_names_it() {
-    assert_eq!(said(Fault::None), None);
-    for (fault, rule) in [
-        (
-            Fault::DeadlinesInSeconds,
-            "a_deadline_is_kept_to_the_millisecond",
-        ),
-        (Fault::KeepForgets, "keeping_the_deadline_is_keeping_it"),
-        (Fault::TouchRevives, "touch_never_brings_an_entry_back"),
-        (
-            Fault::TouchWrites,
-            "touch_moves_the_deadline_and_nothing_else",
-        ),
-        (
-            Fault::ConflictWrites,
-            "a_condition_holds_or_nothing_is_done",
-        ),
-        (Fault::VersionsFromOne, "every_write_has_a_higher_number"),
-        (
-            Fault::LengthCountsTwice,
-            "length_counts_live_entries_exactly",
-        ),
-        (Fault::WalkRepeats, "a_walk_meets_every_entry_once_as_it_is"),
-        (Fault::WalkForgets, "a_walk_meets_every_entry_once_as_it_is"),
-        (Fault::ClearLeavesOne, "clear_removes_everything_at_once"),
-        (Fault::KeysWithoutCase, "keys_differ_by_every_byte"),
-        (Fault::ValuesAreText, "what_was_written_is_read"),
-        (
-            Fault::Promises,
-            "a_kind_is_kept_until_the_value_is_replaced",
-        ),
-        (
-            Fault::Surprises,
-            "what_it_cannot_do_is_refused_and_not_done",
-        ),
-    ] {
-        let said = said(fault).unwrap_or_else(|| panic!("{fault:?} is not noticed"));
+    let suite = |fault| Suite::new(move || faulty(fault)).histories(3);
+    assert_eq!(said(suite(Fault::None)), None);
+    for (fault, rule) in NAMED {
+        let said = said(suite(fault)).unwrap_or_else(|| panic!("{fault:?} is not noticed"));
         assert!(said.contains(rule), "{fault:?}: {said}");
     }
+}
+
+#[test]
+fn in_real_time_a_store_with_a_clock_of_its_own_is_held_to_the_same() {
+    let suite = |fault| {
+        let make = move || Elsewhere::new(faulty(fault));
+        Suite::new(make).in_real_time().histories(3)
+    };
+    assert_eq!(said(suite(Fault::None)), None);
+    for (fault, rule) in NAMED {
+        let said = said(suite(fault).only(rule));
+        assert!(said.is_some(), "{fault:?} is not noticed");
+    }
+}
+
+#[test]
+fn a_store_that_is_slow_is_given_time() {
+    let make = || Elsewhere::new(faulty(Fault::None)).taking(Duration::from_millis(7));
+    let suite = || Suite::new(make).in_real_time().only("touch_moves");
+    assert_eq!(said(suite()), None);
+    let make = || Elsewhere::new(faulty(Fault::ExpiresLate)).taking(Duration::from_millis(7));
+    let suite = Suite::new(make).in_real_time().only("touch_moves");
+    assert!(said(suite).is_some(), "it is not taken for slow");
 }

@@ -29,7 +29,7 @@ pub(super) fn upkeep_comes_to_an_end_and_changes_nothing_visible(suite: &mut Sui
             assert_eq!(bench.length(), live);
         }
         // Asked again and again it has not more to do.
-        let steps = (0..100).filter(|_| bench.store.upkeep(bench.now) == Upkeep::More);
+        let steps = (0..100).filter(|_| bench.store.upkeep(bench.now()) == Upkeep::More);
         assert!(steps.count() < 100, "upkeep finds work for ever");
     }
 }
@@ -51,8 +51,8 @@ pub(super) fn what_is_told_to_be_gone_has_gone_by_itself_and_once(suite: &mut Su
     }
     bench.destroy(&[0]);
     bench.touch(&[1], Deadline::Never);
-    bench.touch(&[60], Deadline::At(bench.now));
-    bench.put(&[61], b"v", Deadline::At(bench.now));
+    bench.touch(&[60], Deadline::At(bench.now()));
+    bench.put(&[61], b"v", Deadline::At(bench.now()));
     bench.later(10);
     bench.put(&[2], b"again", Deadline::Never);
     bench.keep_up();

@@ -180,7 +180,7 @@ pub(super) fn an_entry_that_is_refused_is_not_there(suite: &mut Suite<'_>) {
             if !(suite.refuses)(key, value) {
                 continue;
             }
-            bench.store.destroy(bench.now, key).ok();
+            bench.store.destroy(bench.now(), key).ok();
             let done = bench.try_set(key, value, Deadline::Never, Condition::Always);
             assert!(
                 done.is_err(),
@@ -188,7 +188,7 @@ pub(super) fn an_entry_that_is_refused_is_not_there(suite: &mut Suite<'_>) {
                 shown(key),
                 shown(value)
             );
-            let found = bench.store.get(bench.now, key);
+            let found = bench.store.get(bench.now(), key);
             assert!(!matches!(found, Ok(Some(_))), "{} is there", shown(key));
         }
     }
@@ -206,7 +206,7 @@ pub(super) fn a_write_replaces_value_and_deadline_together(suite: &mut Suite<'_>
         (b"", Some(10)),
         (&long, None),
     ] {
-        let deadline = ttl.map(|ttl| bench.now.after_ms(ttl));
+        let deadline = ttl.map(|ttl| bench.at(ttl));
         bench.put(b"k", value, deadline.map_or(Deadline::Never, Deadline::At));
         let found = bench.get(b"k").expect("just written");
         assert_eq!((found.value.as_slice(), found.deadline), (value, deadline));
@@ -265,12 +265,10 @@ pub(super) fn a_kind_is_kept_until_the_value_is_replaced(suite: &mut Suite<'_>) 
     if !bench.has(Capabilities::KINDS) {
         return;
     }
-    let (now, soon) = (bench.now, bench.after(10));
+    let soon = bench.after(10);
     for value in [&b"\0\x01fields"[..], b"{}", b""] {
         let hash = (Kind::Hash, value);
-        let done = bench
-            .store
-            .set_kind(now, b"k", hash, soon, Condition::Always);
+        let done = bench.set_kind(b"k", hash, soon, Condition::Always);
         done.expect("it can keep kinds");
         assert!(bench.touch(b"k", Deadline::Never));
         let found = bench.get(b"k").expect("just written");
@@ -286,7 +284,7 @@ pub(super) fn databases_are_apart(suite: &mut Suite<'_>) {
     if !bench.has(Capabilities::DATABASES) {
         return;
     }
-    let now = bench.now;
+    let now = bench.now();
     bench.put(b"k", b"zero", Deadline::Never);
     assert!(bench.store.has_database(0) && !bench.store.has_database(16));
     assert!(bench.store.database(16).is_none());

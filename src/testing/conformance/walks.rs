@@ -7,9 +7,13 @@ use super::bench::Bench;
 use crate::backend::{Cursor, Deadline, Walk};
 use crate::contract::Capabilities;
 
-/// Writes so many entries; some of them expire ten milliseconds later.
-fn fill(bench: &mut Bench, count: u16) {
-    let soon = bench.after(10);
+/// After so many milliseconds some entries expire; in rules that do not wait for it, later.
+const SOON: u64 = 10;
+const LATER: u64 = 1_000_000;
+
+/// Writes so many entries; some of them expire, so many milliseconds later.
+fn fill(bench: &mut Bench, count: u16, ttl: u64) {
+    let soon = bench.after(ttl);
     for number in 0..count {
         let deadline = if number % 5 == 4 {
             soon
@@ -30,7 +34,7 @@ pub(super) fn a_walk_meets_every_entry_once_as_it_is(suite: &mut Suite<'_>) {
         return;
     }
     assert_eq!(bench.page(Cursor::default(), 1), (Vec::new(), None));
-    fill(&mut bench, 1_000);
+    fill(&mut bench, 1_000, SOON);
     bench.put(b"", &vec![0xff; 100_000], Deadline::Never);
     for (later, live) in [(0, 1_001), (9, 1_001), (1, 801)] {
         bench.later(later);
@@ -82,7 +86,7 @@ pub(super) fn a_walk_survives_whatever_is_removed(suite: &mut Suite<'_>) {
         return;
     }
     // What a walk has just met goes, so that it never finds its place again.
-    fill(&mut bench, 300);
+    fill(&mut bench, 300, LATER);
     let (mut met, mut next) = (0, Some(Cursor::default()));
     while let Some(cursor) = next {
         let page;
@@ -95,7 +99,7 @@ pub(super) fn a_walk_survives_whatever_is_removed(suite: &mut Suite<'_>) {
     assert_eq!(met, 300);
     assert!(bench.keys().is_empty());
     // All that is before it goes.
-    fill(&mut bench, 300);
+    fill(&mut bench, 300, LATER);
     let (_, next) = bench.page(Cursor::default(), 100);
     let cursor = next.expect("there are more");
     if bench.has(Capabilities::CLEAR) {
@@ -113,7 +117,7 @@ pub(super) fn any_number_is_a_place_in_a_walk(suite: &mut Suite<'_>) {
     if !bench.has(Capabilities::ALL) {
         return;
     }
-    fill(&mut bench, 100);
+    fill(&mut bench, 100, LATER);
     let places = (0..64).map(|shift| u64::MAX << shift);
     for place in places.chain((0..64).map(|shift| u64::MAX >> shift)) {
         let walk = bench.walk_from(Cursor(place), 9);
@@ -131,7 +135,7 @@ pub(super) fn any_number_is_a_place_in_a_walk(suite: &mut Suite<'_>) {
         "a place that a walk gave is where it goes on"
     );
     // Visiting nothing is no step.
-    let now = bench.now;
+    let now = bench.now();
     let mut visited = 0;
     let walk = bench.store.all(now, Cursor::default(), &mut |_, _| {
         visited += 1;
@@ -146,9 +150,9 @@ pub(super) fn length_counts_live_entries_exactly(suite: &mut Suite<'_>) {
         return;
     }
     assert_eq!(bench.length(), 0);
-    fill(&mut bench, 100);
+    fill(&mut bench, 100, SOON);
     assert_eq!(bench.length(), 100);
-    fill(&mut bench, 100);
+    fill(&mut bench, 100, SOON);
     assert_eq!(bench.length(), 100, "what is overwritten counts once");
     bench.later(9);
     assert_eq!(bench.length(), 100);
@@ -174,7 +178,7 @@ pub(super) fn clear_removes_everything_at_once(suite: &mut Suite<'_>) {
     }
     bench.clear();
     for round in 0..3 {
-        fill(&mut bench, 500);
+        fill(&mut bench, 500, LATER);
         bench.clear();
         assert_eq!(bench.get(&1_u16.to_be_bytes()), None);
         assert!(!bench.touch(&1_u16.to_be_bytes(), Deadline::Never));
