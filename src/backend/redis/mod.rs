@@ -24,6 +24,7 @@ mod writes;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Instant;
 
 use redis::{Cmd, Value};
 
@@ -383,9 +384,12 @@ impl Backend for RedisBackend {
         visit: &mut Visitor<'_>,
     ) -> Result<Option<Cursor>, BackendError> {
         self.flush();
+        let began = Instant::now();
         let mut step = self.walks.resume(cursor, &self.link, &self.prefix)?;
         for _ in 0..MOST_PAGES {
             while !step.keys.is_empty() {
+                // What is left of an entry's time counts from when the servers tell it.
+                let now = now.after(began.elapsed());
                 let left = step.keys.len().saturating_sub(self.at_once(WALKED));
                 let keys = step.keys.split_off(left);
                 let asked: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
