@@ -407,8 +407,8 @@ fn memory_in_a_memfd_is_held_mapped_or_not_and_once() {
     }
     let twice = file.try_clone().unwrap();
     let grown = memory::held(this).unwrap() - before;
-    // Other tests of this program run at the same time, and take less than the difference.
-    assert!((SIZE..SIZE * 3 / 2).contains(&grown), "{grown}");
+    // Other tests of this program run at the same time, and take or give back less than half.
+    assert!((SIZE / 2..SIZE * 3 / 2).contains(&grown), "{grown}");
     drop((file, twice));
     let left = memory::held(this).unwrap().saturating_sub(before);
     assert!(left < SIZE / 2, "{left}");

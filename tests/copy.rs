@@ -65,7 +65,7 @@ fn a_store_moves_to_redis_and_back_with_its_deadlines() {
     server.cli(&["SET", "another", "stays"]);
     let output = copy(&master(&first.sock()), &server.url());
     assert!(said(&output).contains("3 written"), "{}", said(&output));
-    assert!(said(&output).contains("1 others"), "{}", said(&output));
+    assert!(said(&output).contains("another one"), "{}", said(&output));
 
     let second = Master::start(&[]);
     let output = copy(&server.url(), &master(&second.sock()));
@@ -125,11 +125,99 @@ fn what_cannot_be_copied_is_told() {
         ),
         ("colour:x", "memory:x", 78, "colour"),
         ("master:/a", "master:/a", 2, "the same"),
+        ("master:/tmp/a", "master:/tmp/../tmp/a", 69, "/tmp/a"),
+        (
+            "redis://h:1/2",
+            "redis://h:1/2?prefix=x",
+            2,
+            "part of the other",
+        ),
+        (
+            "redis://h?prefix=xy",
+            "redis://h:6379?prefix=x",
+            2,
+            "part of the other",
+        ),
+        ("redis-cluster://a,b", "redis-cluster://c,a", 2, "the same"),
+        (
+            "sqlite:/x.db",
+            "sqlite:/x.db?synchronous=off",
+            2,
+            "the same",
+        ),
     ] {
         let output = copy(from, to);
         assert_eq!(output.status.code(), Some(code), "{from} {}", said(&output));
         assert!(said(&output).contains(part), "{from} {}", said(&output));
     }
+}
+
+#[test]
+fn a_live_copy_goes_on_where_a_store_was_away() {
+    let Some(mut server) = Server::start(&[]) else {
+        return;
+    };
+    let first = Master::start(&[]);
+    let store = connect(&first.sock());
+    store.set("a", "1").unwrap();
+    let (from, url) = (master(&first.sock()), server.url());
+    let mut live = Running::start(&mut memstore(["copy", "--live", &from, &url]));
+    live.stderr().until_contains("in step");
+    server.kill();
+    live.stderr().until_contains("trying again");
+    store.set("b", "2").unwrap();
+    server.restart();
+    eventually("the copy is whole again", || {
+        (server.cli(&["MGET", "a", "b"]) == "1\n2").then_some(())
+    });
+    live.signal(Signal::SIGTERM);
+    assert!(live.finish().status.success());
+}
+
+#[test]
+fn what_a_new_master_does_not_have_is_not_removed() {
+    let Some(server) = Server::start(&[]) else {
+        return;
+    };
+    let folder = common::folder();
+    let sock = folder.path().join("sock");
+    let start = || {
+        let mut serve = memstore(["serve", "--sock"]);
+        let running = Running::start(serve.arg(&sock));
+        running.stderr().until_contains("serving");
+        running
+    };
+    let before = start();
+    connect(&sock).set("a", "1").unwrap();
+    let url = server.url();
+    let mut live = Running::start(&mut memstore(["copy", "--live", &master(&sock), &url]));
+    live.stderr().until_contains("in step");
+    before.signal(Signal::SIGKILL);
+    drop(before);
+    let _after = start();
+    connect(&sock).set("b", "2").unwrap();
+    live.stderr().until_contains("another master");
+    live.signal(Signal::SIGTERM);
+    assert!(live.finish().status.success());
+    assert_eq!(server.cli(&["MGET", "a", "b"]), "1\n2");
+}
+
+#[test]
+fn large_values_are_copied_and_what_is_refused_is_named() {
+    let folder = common::folder();
+    let first = Master::start(&["--max-value", "16m"]);
+    let store = connect(&first.sock());
+    store.set("large", vec![b'x'; 10 << 20]).unwrap();
+    let from = master(&first.sock());
+    let sqlite = format!("sqlite:{}", folder.path().join("db").display());
+    let output = copy(&from, &sqlite);
+    assert!(output.status.success(), "{}", said(&output));
+    let small = Master::start(&[]);
+    let output = copy(&sqlite, &master(&small.sock()));
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    let refusal = format!("cannot write large to master:{}", small.sock().display());
+    assert!(said(&output).contains(&refusal), "{}", said(&output));
+    assert!(said(&output).contains("--max-value"), "{}", said(&output));
 }
 
 /// The three steps of the README.

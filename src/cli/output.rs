@@ -7,6 +7,7 @@ use std::error::Error as _;
 use std::io::{self, BufWriter, StdoutLock, Write};
 
 use super::exit::Failure;
+use crate::error::Error;
 
 /// Standard output, collected into few writes: flush it at the end, and turn its errors into
 /// [`Failure`]s with `?`, which knows what a closed pipe means.
@@ -33,22 +34,26 @@ fn sentences(failure: &Failure) -> Vec<String> {
         Failure::ReaderGone => Vec::new(),
         Failure::Problems(_, sentences) => sentences.clone(),
         Failure::Error(error) => {
-            let mut sentence = error.to_string();
-            let mut cause = error.source();
-            while let Some(error) = cause {
-                sentence.push_str(": ");
-                sentence.push_str(&error.to_string());
-                cause = error.source();
-            }
-            vec![sentence]
+            vec![with_causes(error)]
         }
     }
+}
+
+/// What went wrong, and why.
+pub(crate) fn with_causes(error: &Error) -> String {
+    let mut sentence = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        sentence.push_str(": ");
+        sentence.push_str(&error.to_string());
+        cause = error.source();
+    }
+    sentence
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Error;
 
     #[test]
     fn an_error_is_told_with_all_its_causes() {

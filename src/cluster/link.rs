@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::dumps::LastDump;
 use super::options::{Options, Role};
 use super::serving::Serving;
+use super::together::Together;
 use crate::backend::{Backend, SharedBackend};
 use crate::client::{self, Answer, Connection};
 use crate::config::Limits;
@@ -34,6 +35,8 @@ pub(crate) struct Local {
     hub: SharedHub,
     /// Who is to be asked instead, where calls of the backend wait.
     caller: Option<Caller>,
+    /// How threads share a commit, where one may take long.
+    together: Option<Box<Together>>,
     clock: Arc<dyn Clock>,
     limits: Limits,
     pub(super) capabilities: Capabilities,
@@ -62,14 +65,15 @@ impl Local {
         limits: &Limits,
         keeper: Keeper,
     ) -> Self {
-        let capabilities = backend
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .capabilities();
+        let (capabilities, blocks) = {
+            let backend = backend.lock().unwrap_or_else(PoisonError::into_inner);
+            (backend.capabilities(), backend.blocks())
+        };
         Self {
             backend,
             hub,
             caller: None,
+            together: blocks.then(Box::default),
             clock,
             limits: limits.clone(),
             capabilities,
@@ -118,11 +122,7 @@ impl Local {
             hub.wake();
             return self.judge(reply, request, Duration::ZERO, read);
         }
-        let (mut backend, now) = self.begin()?;
-        let result = self.one(backend.as_mut(), now, request, read);
-        let committed = backend.commit();
-        committed.map_err(|error| Error::Backend(error.to_string()))?;
-        result
+        self.committed(|backend, now| self.one(backend, now, request, read))?
     }
 
     /// Asks many things at once, of a backend that is called here.
@@ -131,22 +131,42 @@ impl Local {
         if self.caller.is_some() || requests.iter().any(is_message) || self.check().is_err() {
             return None;
         }
-        let (mut backend, now) = self.begin().ok()?;
-        backend.expect(now, &|visit| {
-            requests.iter().filter_map(ahead::key).for_each(visit);
+        let answers = self.committed(|backend, now| {
+            backend.expect(now, &|visit| {
+                requests.iter().filter_map(ahead::key).for_each(visit);
+            });
+            let each = requests.iter().map(|request| {
+                let read = |reply: Reply<'_>| Answer::read(request, reply);
+                self.one(backend, now, request, read)
+            });
+            each.collect()
         });
-        let each = requests.iter().map(|request| {
-            let read = |reply: Reply<'_>| Answer::read(request, reply);
-            self.one(backend.as_mut(), now, request, read)
-        });
-        let answers: Vec<_> = each.collect();
-        match backend.commit() {
-            Ok(()) => Some(answers),
-            Err(error) => {
-                let failed = |_| Err(Error::Backend(error.to_string()));
-                Some(requests.iter().map(failed).collect())
+        Some(answers.unwrap_or_else(|error| {
+            let why = match error {
+                Error::Backend(why) => why,
+                other => other.to_string(),
+            };
+            let failed = |_| Err(Error::Backend(why.clone()));
+            requests.iter().map(failed).collect()
+        }))
+    }
+
+    /// What came of calling the backend, once that is committed.
+    fn committed<R>(&self, call: impl FnOnce(&mut dyn Backend, Millis) -> R) -> Result<R> {
+        let coming = self.together.as_deref().map(Together::come);
+        let (mut backend, now) = self.begin()?;
+        let result = call(backend.as_mut(), now);
+        match (&self.together, coming) {
+            (Some(together), Some(coming)) => {
+                let called = coming.called();
+                drop(backend);
+                together.commit(&self.backend, &called)?;
             }
+            _ => backend
+                .commit()
+                .map_err(|error| Error::Backend(error.to_string()))?,
         }
+        Ok(result)
     }
 
     /// Takes the backend, and does what is to be done beside calls.
@@ -286,6 +306,6 @@ fn forked() -> Error {
     Error::Backend("it belongs to the process from which this one was forked".to_owned())
 }
 
-fn poisoned() -> Error {
+pub(super) fn poisoned() -> Error {
     Error::Backend("it panicked during an earlier call and cannot be trusted any more".to_owned())
 }

@@ -52,6 +52,14 @@ impl Links {
         }
     }
 
+    #[cfg(feature = "cli")]
+    pub(crate) fn master(&self) -> Option<u32> {
+        match &*self.current() {
+            Link::Remote(connection) => Some(connection.welcome().pid),
+            Link::Local(_) => None,
+        }
+    }
+
     pub(crate) fn capabilities(&self) -> Capabilities {
         match &*self.current() {
             Link::Remote(connection) => connection.welcome().capabilities,

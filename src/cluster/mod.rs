@@ -30,6 +30,7 @@ mod secret;
 pub(crate) mod serving;
 mod store;
 mod subscription;
+mod together;
 mod update;
 
 #[cfg(feature = "tokio")]

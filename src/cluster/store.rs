@@ -242,6 +242,12 @@ impl Store {
         self.call(&Request::All { cursor, limit: 0 }, replies::page)
     }
 
+    /// The process that holds the store, where that is another one.
+    #[cfg(feature = "cli")]
+    pub(crate) fn master(&self) -> Option<u32> {
+        self.links.master()
+    }
+
     pub(super) fn links(&self) -> &Arc<Links> {
         &self.links
     }

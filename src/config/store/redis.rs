@@ -186,6 +186,37 @@ impl Redis {
     }
 }
 
+#[cfg(feature = "cli")]
+impl Redis {
+    /// Whether its keys are all among those of the other one, as far as the URLs tell.
+    pub(crate) fn is_within(&self, other: &Self) -> bool {
+        self.servers.are(&other.servers) && self.prefix.starts_with(&other.prefix)
+    }
+}
+
+#[cfg(feature = "cli")]
+impl Servers {
+    fn are(&self, other: &Self) -> bool {
+        let share = |one: &[Host], other: &[Host]| one.iter().any(|host| other.contains(host));
+        match (self, other) {
+            (Self::Cluster { nodes: one }, Self::Cluster { nodes: other }) => share(one, other),
+            (
+                Self::Sentinel {
+                    sentinels: ours,
+                    service: one,
+                    database: number,
+                },
+                Self::Sentinel {
+                    sentinels: theirs,
+                    service: other,
+                    database,
+                },
+            ) => number == database && one == other && share(ours, theirs),
+            (one, other) => one == other,
+        }
+    }
+}
+
 impl fmt::Display for Redis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (before, after) = around_password(&self.url);
