@@ -428,6 +428,19 @@ macro_rules! delegate_backend {
                 self.0.destroy(now, key)
             }
 
+            fn destroy_if(
+                &mut self,
+                now: Millis,
+                key: &[u8],
+                seq: $crate::contract::Seq,
+            ) -> Result<bool, BackendError> {
+                self.0.destroy_if(now, key, seq)
+            }
+
+            fn is_buried(&mut self, now: Millis, key: &[u8]) -> bool {
+                self.0.is_buried(now, key)
+            }
+
             fn bury(
                 &mut self,
                 now: Millis,

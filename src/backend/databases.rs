@@ -12,7 +12,7 @@ use super::{
     MemoryUse, SetOutcome, Teller, Upkeep, Visitor,
 };
 use crate::config::Memory;
-use crate::contract::{Capabilities, Condition, Kind};
+use crate::contract::{Capabilities, Condition, Kind, Seq};
 use crate::error::Error;
 use crate::time::Millis;
 
@@ -194,6 +194,14 @@ impl Backend for Databases {
 
     fn destroy(&mut self, now: Millis, key: &[u8]) -> Result<bool, BackendError> {
         self.first.destroy(now, key)
+    }
+
+    fn destroy_if(&mut self, now: Millis, key: &[u8], seq: Seq) -> Result<bool, BackendError> {
+        self.first.destroy_if(now, key, seq)
+    }
+
+    fn is_buried(&mut self, now: Millis, key: &[u8]) -> bool {
+        self.first.is_buried(now, key)
     }
 
     fn bury(&mut self, now: Millis, key: &[u8], lasting: Duration) -> Result<bool, BackendError> {

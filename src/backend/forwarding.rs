@@ -110,9 +110,19 @@ impl Backend for Recorder {
         Ok(true)
     }
 
+    fn destroy_if(&mut self, now: Millis, key: &[u8], seq: Seq) -> Result<bool, BackendError> {
+        self.note("destroy_if", (now, key, seq));
+        Ok(true)
+    }
+
     fn bury(&mut self, now: Millis, key: &[u8], lasting: Duration) -> Result<bool, BackendError> {
         self.note("bury", (now, key, lasting));
         Ok(true)
+    }
+
+    fn is_buried(&mut self, now: Millis, key: &[u8]) -> bool {
+        self.note("is_buried", (now, key));
+        true
     }
 
     fn regenerate(
@@ -221,6 +231,10 @@ const CALLS: &[(&str, Call)] = &[
     ("has_database", |store| shown(store.has_database(4))),
     ("touch", |store| shown(store.touch(NOW, b"key", AT))),
     ("destroy", |store| shown(store.destroy(NOW, b"key"))),
+    ("destroy_if", |store| {
+        shown(store.destroy_if(NOW, b"key", Seq(1)))
+    }),
+    ("is_buried", |store| shown(store.is_buried(NOW, b"key"))),
     ("bury", |store| shown(store.bury(NOW, b"key", LONG))),
     ("regenerate", |store| {
         shown(store.regenerate(NOW, b"key", b"to", LONG))

@@ -250,6 +250,14 @@ pub trait Backend: Send {
     /// Removes an entry. Whether a live one was there.
     fn destroy(&mut self, now: Millis, key: &[u8]) -> Result<bool, BackendError>;
 
+    /// Removes an entry as [`destroy`](Self::destroy) does, if it is this version. Whether it was.
+    /// Only of a backend that has [compare-and-set](Capabilities::COMPARE_AND_SET).
+    fn destroy_if(&mut self, now: Millis, key: &[u8], seq: Seq) -> Result<bool, BackendError> {
+        let over = Deadline::At(now);
+        let outcome = self.set(now, key, b"", over, Condition::IfSeq(seq))?;
+        Ok(matches!(outcome, SetOutcome::Stored(_)))
+    }
+
     /// Removes an entry as [`destroy`](Self::destroy) does, and if a live one was there, refuses for
     /// so long what would bring it back unawares: a [`set`](Self::set) finds a conflict with
     /// nothing, unless it is to create the entry ([`Condition::IfAbsent`]). A store puts this over
@@ -261,6 +269,12 @@ pub trait Backend: Send {
         _lasting: Duration,
     ) -> Result<bool, BackendError> {
         Err(BackendError::Unsupported("a destroy with a tombstone"))
+    }
+
+    /// Whether a [`set`](Self::set) of a key that is not there would be refused because of a
+    /// [tombstone](Self::bury), unless it is to create the entry.
+    fn is_buried(&mut self, _now: Millis, _key: &[u8]) -> bool {
+        false
     }
 
     /// Gives the entry at `from` the key `to`, where there must be none, with value and deadline.

@@ -19,7 +19,7 @@ use super::{
     Teller, Upkeep, Visitor, Walk,
 };
 use crate::config::Sessions;
-use crate::contract::{Capabilities, Condition, Kind};
+use crate::contract::{Capabilities, Condition, Kind, Seq};
 use crate::time::Millis;
 
 /// Sessions that are looked at per step while those of the last time are removed.
@@ -173,6 +173,14 @@ impl Backend for SessionRules {
 
     fn destroy(&mut self, now: Millis, key: &[u8]) -> Result<bool, BackendError> {
         self.inner.destroy(now, key)
+    }
+
+    fn destroy_if(&mut self, now: Millis, key: &[u8], seq: Seq) -> Result<bool, BackendError> {
+        self.inner.destroy_if(now, key, seq)
+    }
+
+    fn is_buried(&mut self, now: Millis, key: &[u8]) -> bool {
+        self.inner.is_buried(now, key)
     }
 
     fn bury(&mut self, now: Millis, key: &[u8], lasting: Duration) -> Result<bool, BackendError> {

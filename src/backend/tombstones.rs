@@ -25,7 +25,7 @@ use super::{
     Teller, Upkeep, Visitor,
 };
 use crate::config::Tombstone;
-use crate::contract::{Capabilities, Condition, Kind};
+use crate::contract::{Capabilities, Condition, Kind, Seq};
 use crate::time::Millis;
 
 /// How many keys are forgotten in one step of upkeep: some ten microseconds of work.
@@ -85,14 +85,20 @@ impl View {
         rule.map_or(Duration::ZERO, |rule| rule.lasting)
     }
 
-    /// Destroys an entry and remembers that, at least for what is left of an earlier tombstone.
-    fn end(&mut self, now: Millis, key: &[u8], lasting: Duration) -> Result<bool, BackendError> {
-        let was_live = self.store().destroy(now, key)?;
+    /// Remembers that an entry was destroyed, at least for what is left of an earlier tombstone.
+    fn remember(&mut self, now: Millis, key: &[u8], lasting: Duration) {
         let before = self.graves.until(self.database, key);
         let until = before.max(Some(now.after(lasting))).unwrap_or(now);
-        if was_live && now < until {
+        if now < until {
             self.graves
                 .put(self.database, key, Grave { open: now, until });
+        }
+    }
+
+    fn end(&mut self, now: Millis, key: &[u8], lasting: Duration) -> Result<bool, BackendError> {
+        let was_live = self.store().destroy(now, key)?;
+        if was_live {
+            self.remember(now, key, lasting);
         }
         Ok(was_live)
     }
@@ -198,6 +204,19 @@ impl Backend for View {
     fn destroy(&mut self, now: Millis, key: &[u8]) -> Result<bool, BackendError> {
         let lasting = self.lasting(key);
         self.end(now, key, lasting)
+    }
+
+    fn destroy_if(&mut self, now: Millis, key: &[u8], seq: Seq) -> Result<bool, BackendError> {
+        let was_it = self.store().destroy_if(now, key, seq)?;
+        if was_it {
+            let lasting = self.lasting(key);
+            self.remember(now, key, lasting);
+        }
+        Ok(was_it)
+    }
+
+    fn is_buried(&mut self, now: Millis, key: &[u8]) -> bool {
+        self.fate(now, key) == Fate::Dead
     }
 
     fn bury(&mut self, now: Millis, key: &[u8], lasting: Duration) -> Result<bool, BackendError> {
@@ -340,6 +359,14 @@ impl Backend for Tombstones {
 
     fn destroy(&mut self, now: Millis, key: &[u8]) -> Result<bool, BackendError> {
         self.first().destroy(now, key)
+    }
+
+    fn destroy_if(&mut self, now: Millis, key: &[u8], seq: Seq) -> Result<bool, BackendError> {
+        self.first().destroy_if(now, key, seq)
+    }
+
+    fn is_buried(&mut self, now: Millis, key: &[u8]) -> bool {
+        self.first().is_buried(now, key)
     }
 
     fn bury(&mut self, now: Millis, key: &[u8], lasting: Duration) -> Result<bool, BackendError> {

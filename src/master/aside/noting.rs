@@ -10,7 +10,7 @@ use crate::backend::{
     Backend, BackendError, Cursor, Deadline, EntryRef, Expiring, Foreseen, MemoryUse, SetOutcome,
     Teller, Upkeep, Visitor,
 };
-use crate::contract::{Capabilities, Condition, Kind};
+use crate::contract::{Capabilities, Condition, Kind, Seq};
 use crate::time::Millis;
 
 /// What was done, the most telling of it.
@@ -164,6 +164,19 @@ impl Backend for Noting<'_> {
         let done = self.inner.destroy(now, key);
         self.changed(&done);
         done
+    }
+
+    fn destroy_if(&mut self, now: Millis, key: &[u8], seq: Seq) -> Result<bool, BackendError> {
+        self.key(key);
+        let done = self.inner.destroy_if(now, key, seq);
+        self.changed(&done);
+        done
+    }
+
+    fn is_buried(&mut self, now: Millis, key: &[u8]) -> bool {
+        self.note(Seen::Read);
+        self.key(key);
+        self.inner.is_buried(now, key)
     }
 
     fn bury(&mut self, now: Millis, key: &[u8], lasting: Duration) -> Result<bool, BackendError> {
