@@ -220,6 +220,71 @@ fn large_values_are_copied_and_what_is_refused_is_named() {
     assert!(said(&output).contains("--max-value"), "{}", said(&output));
 }
 
+#[test]
+fn hashes_and_databases_are_copied_where_there_is_room_and_else_told_of() {
+    let Some(server) = Server::start(&[]) else {
+        return;
+    };
+    let first = Master::start(&[]);
+    let mut wire = first.connect();
+    wire.ask(
+        "SET a 1\r\nHSET h f v g w\r\nPEXPIRE h 1000000\r\nSELECT 3\r\nSET b 2 PX 1000000\r\n",
+        "+OK\r\n:2\r\n:1\r\n+OK\r\n+OK\r\n",
+    );
+    let from = master(&first.sock());
+    let second = Master::start(&[]);
+    let to = master(&second.sock());
+    let mut copying = Running::start(&mut memstore(["copy", "--live", &from, &to]));
+    copying.stderr().until_contains("in step");
+    wire.ask(
+        "SELECT 5\r\nHSET i f v\r\nSELECT 3\r\nSET c 1\r\n",
+        "+OK\r\n:1\r\n+OK\r\n+OK\r\n",
+    );
+    let mut copied = second.connect();
+    eventually("the copy follows", || {
+        copied.send("SELECT 3\r\nEXISTS c\r\n");
+        copied.line();
+        (copied.line() == ":1").then_some(())
+    });
+    wire.ask("DEL c\r\n", ":1\r\n");
+    copying.signal(Signal::SIGTERM);
+    let ended = copying.finish();
+    let said_last = ended.stderr.join("\n");
+    assert!(ended.status.success(), "{said_last}");
+    assert!(
+        said_last.contains("1 entries are the same in both"),
+        "{said_last}"
+    );
+    assert!(
+        said_last.contains("and 3 hashes and entries of other databases"),
+        "{said_last}"
+    );
+    let mut copied = second.connect();
+    copied.ask(
+        "GET a\r\nHGET h g\r\nSELECT 5\r\nHGET i f\r\nSELECT 3\r\nGET b\r\nEXISTS c\r\n",
+        "$1\r\n1\r\n$1\r\nw\r\n+OK\r\n$1\r\nv\r\n+OK\r\n$1\r\n2\r\n:0\r\n",
+    );
+    copied.send("PTTL b\r\nSELECT 0\r\nPTTL h\r\n");
+    for expected in [true, false, true] {
+        let line = copied.line();
+        let is_ttl = line[1..]
+            .parse()
+            .is_ok_and(|ms: u64| (900_000..=1_000_000).contains(&ms));
+        assert_eq!(is_ttl, expected, "{line}");
+    }
+
+    let output = copy(&from, &server.url());
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    let left_out = "LEFT OUT: 1 hashes and 2 entries of other databases";
+    assert!(said(&output).contains(left_out), "{}", said(&output));
+    assert!(
+        said(&output).contains("verified: 1 entries"),
+        "{}",
+        said(&output)
+    );
+    assert_eq!(server.cli(&["DBSIZE"]), "1");
+}
+
 /// The three steps of the README.
 #[test]
 fn an_application_moves_to_redis_in_three_steps() {

@@ -9,9 +9,11 @@
 //! |---|---|
 //! | `place` | the two stores: what they are called, how they are opened, which two make no sense |
 //! | `reading` | entries with the time at which they were read, which says when they end |
+//! | `others` | what not every store has: hashes, and databases other than the first |
 //! | `pass` | one pass over everything |
 //! | `verify` | whether both have the same |
 
+mod others;
 mod pass;
 mod place;
 mod reading;
@@ -88,6 +90,10 @@ fn follow(work: &mut Work, stop: &AtomicBool) -> Result<(), Trouble> {
                 if !is_told {
                     is_told = true;
                     work.tell();
+                    work.left_out
+                        .sentence(&work.to)
+                        .iter()
+                        .for_each(|text| output::say(text));
                     output::say(&format!(
                         "in step, {:.1?} behind; when nobody writes to the first store any more, \
                          end this with Ctrl-C or SIGTERM for the last pass, and only then stop the \

@@ -301,8 +301,10 @@ impl Engine {
             codec::write_reply(&mut done.out, frame.header.id, &reply);
             let changes = exec::changes(&request, &reply);
             drop(reply);
-            for (event, key) in changes.into_iter().flatten() {
-                self.service.hub().changed(&mut noting, 0, event, key);
+            for (database, event, key) in changes.into_iter().flatten() {
+                self.service
+                    .hub()
+                    .changed(&mut noting, database, event, key);
             }
         }
         count(&self.parts.desk.gauges.requests);
