@@ -285,28 +285,77 @@ fn hashes_and_databases_are_copied_where_there_is_room_and_else_told_of() {
     assert_eq!(server.cli(&["DBSIZE"]), "1");
 }
 
-/// The three steps of the README.
+#[test]
+fn a_master_waits_with_its_end_for_who_follows_its_store_until_it_is_urged() {
+    let folder = common::folder();
+    let sqlite = format!("sqlite:{}", folder.path().join("db").display());
+    for store in ["memory:", &sqlite] {
+        for is_urged in [false, true] {
+            let mut master = Master::start(&["--store", store]);
+            let mut follower = master.connect();
+            follower.ask(
+                "SUBSCRIBE __memstore__:farewell\r\n",
+                "*3\r\n$9\r\nsubscribe\r\n$21\r\n__memstore__:farewell\r\n:1\r\n",
+            );
+            master.running.signal(Signal::SIGTERM);
+            follower.ask(
+                "",
+                "*3\r\n$7\r\nmessage\r\n$21\r\n__memstore__:farewell\r\n$0\r\n\r\n",
+            );
+            master.connect().ask("SET k v\r\n", "+OK\r\n");
+            if is_urged {
+                master.running.signal(Signal::SIGTERM);
+            } else {
+                drop(follower);
+            }
+            assert!(master.running.wait().success(), "{store} {is_urged}");
+        }
+    }
+}
+
+/// The three steps of the README, with an application that writes until the last moment.
 #[test]
 fn an_application_moves_to_redis_in_three_steps() {
     let Some(server) = Server::start(&[]) else {
         return;
     };
-    let mut before = Master::start(&[]);
-    let store = connect(&before.sock());
-    store.set("sess:1", r#"{"n":1}"#).unwrap();
-    let (from, url) = (master(&before.sock()), server.url());
+    let folder = common::folder();
+    let sock = folder.path().join("sock");
+    let binary = memstore([""; 0]).get_program().to_owned();
+    let script = r#"
+        trap '"$BINARY" set sess:last "{}"; exit 0' TERM
+        "$BINARY" set sess:first '{"n":1}'
+        while :; do sleep 0.02; done"#;
+    let mut run = memstore(["run", "--workers", "1", "--sock"]);
+    run.arg(&sock)
+        .env("BINARY", binary)
+        .args(["--", "sh", "-c", script]);
+    let mut before = Running::start(&mut run);
+    before.stderr().until_contains("worker started");
+    eventually("the application has written", || {
+        let store = connect(&sock);
+        store.get("sess:first").unwrap().map(drop)
+    });
+    // 1.
+    let (from, url) = (master(&sock), server.url());
     let mut live = Running::start(&mut memstore(["copy", "--live", &from, &url]));
     live.stderr().until_contains("in step");
-    store.set("sess:1", r#"{"n":2}"#).unwrap();
-    live.signal(Signal::SIGINT);
+    // 2.
+    before.signal(Signal::SIGTERM);
     let ended = live.finish();
     assert!(ended.status.success(), "{:?}", ended.stderr);
-    before.running.signal(Signal::SIGTERM);
-    assert!(before.running.wait().success());
+    let said = ended.stderr.join("\n");
+    assert!(said.contains("verified: 2 entries"), "{said}");
+    assert!(before.wait().success());
+    // 3.
     let flags = ["--store", url.as_str(), "--sessions", "sess:=1d"];
     let (one, other) = (Master::start(&flags), Master::start(&flags));
     let store = connect(&one.sock());
-    assert_eq!(store.get("sess:1").unwrap().unwrap().value, br#"{"n":2}"#);
+    assert_eq!(
+        store.get("sess:first").unwrap().unwrap().value,
+        br#"{"n":1}"#
+    );
+    assert_eq!(store.get("sess:last").unwrap().unwrap().value, b"{}");
     store
         .set("sess:2", r#"{"cookie":{"expires":null}}"#)
         .unwrap();
