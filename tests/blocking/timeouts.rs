@@ -210,10 +210,7 @@ fn a_handle_in_the_masters_process_is_not_kept_waiting_either() {
     world.gate.open();
     stuck.expect("$-1\r\n");
     assert!(world.master.store().get("a").unwrap().is_none());
-    hasty
-        .with_timeout(PATIENCE)
-        .set("a", "1")
-        .unwrap();
+    hasty.with_timeout(PATIENCE).set("a", "1").unwrap();
 }
 
 #[test]
