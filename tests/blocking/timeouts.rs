@@ -1,10 +1,12 @@
 //! A backend that takes too long: what is answered in its place, and what becomes of it later.
 
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use memstore_cluster::Error;
 use memstore_cluster::protocol::{ErrorCode, Reply, Request};
 
+use super::gate::PATIENCE;
 use super::peer::{World, command, set, until};
 
 const NOT_DONE: &str = "-TIMEOUT the store's backend did not answer in time; nothing was done\r\n";
@@ -110,10 +112,21 @@ fn who_finds_no_room_waits_no_longer_than_others() {
             filler.join().unwrap();
         }
         stuck.expect(UNKNOWN);
-        world.time_out();
-        redis.expect(NOT_DONE.repeat(2));
-        let (code, _) = native.error(1);
-        assert_eq!(code, ErrorCode::Timeout);
+        // Or even later, when the master comes to read what they ask.
+        let are_told = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let begin = Instant::now();
+                while !are_told.load(Ordering::Relaxed) && begin.elapsed() < PATIENCE {
+                    world.time_out();
+                    std::thread::yield_now();
+                }
+            });
+            redis.expect(NOT_DONE.repeat(2));
+            let (code, _) = native.error(1);
+            are_told.store(true, Ordering::Relaxed);
+            assert_eq!(code, ErrorCode::Timeout);
+        });
         assert_eq!(
             world.master.load().unwrap().queued,
             4,
@@ -197,10 +210,7 @@ fn a_handle_in_the_masters_process_is_not_kept_waiting_either() {
     world.gate.open();
     stuck.expect("$-1\r\n");
     assert!(world.master.store().get("a").unwrap().is_none());
-    hasty
-        .with_timeout(super::gate::PATIENCE)
-        .set("a", "1")
-        .unwrap();
+    hasty.with_timeout(PATIENCE).set("a", "1").unwrap();
 }
 
 #[test]
