@@ -112,6 +112,8 @@ impl RedisBackend {
     /// [`Error::Config`] where what is asked for cannot be, [`Error::Backend`] where the servers are
     /// not there or do not let us in.
     pub fn open(redis: &config::Redis) -> Result<Self, Error> {
+        let invalid = |why: config::Invalid| Error::Config(format!("the store {redis} {why}"));
+        redis.check().map_err(invalid)?;
         let near = redis
             .near
             .map(|size| Arc::new(Near::new(&redis.prefix, size)));
