@@ -477,6 +477,19 @@ macro_rules! delegate_backend {
                 self.0.expiring(now)
             }
 
+            fn sweep(
+                &mut self,
+                now: Millis,
+                what: $crate::backend::Sweep,
+                _at: Cursor,
+            ) -> Result<$crate::backend::Swept, BackendError> {
+                use $crate::backend::{Sweep, Swept};
+                match what {
+                    Sweep::Count => self.0.length(now).map(Swept::All),
+                    Sweep::Clear => self.0.clear(now).map(|()| Swept::All(0)),
+                }
+            }
+
             fn memory_use(&self) -> Option<$crate::backend::MemoryUse> {
                 self.0.memory_use()
             }

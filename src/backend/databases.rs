@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::{
     Backend, BackendError, Cursor, Deadline, EntryRef, Expiring, Foreseen, MemoryBackend,
-    MemoryUse, SetOutcome, Teller, Upkeep, Visitor,
+    MemoryUse, SetOutcome, Sweep, Swept, Teller, Upkeep, Visitor,
 };
 use crate::config::Memory;
 use crate::contract::{Capabilities, Condition, Kind, Seq};
@@ -237,6 +237,10 @@ impl Backend for Databases {
 
     fn clear(&mut self, now: Millis) -> Result<(), BackendError> {
         self.first.clear(now)
+    }
+
+    fn sweep(&mut self, now: Millis, what: Sweep, at: Cursor) -> Result<Swept, BackendError> {
+        self.first.sweep(now, what, at)
     }
 
     fn memory_use(&self) -> Option<MemoryUse> {

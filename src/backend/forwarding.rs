@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::{
     Backend, BackendError, Cursor, Deadline, EntryRef, Expiring, Foreseen, MemoryUse, SetOutcome,
-    Teller, Upkeep, Visitor, Walk,
+    Sweep, Swept, Teller, Upkeep, Visitor, Walk,
 };
 use crate::config::WhenFull;
 use crate::contract::{Capabilities, Condition, Gone, Kind, Seq};
@@ -165,6 +165,11 @@ impl Backend for Recorder {
         Ok(())
     }
 
+    fn sweep(&mut self, now: Millis, what: Sweep, at: Cursor) -> Result<Swept, BackendError> {
+        self.note("sweep", (now, what, at));
+        Ok(Swept::On(Cursor(17)))
+    }
+
     fn memory_use(&self) -> Option<MemoryUse> {
         self.note("memory_use", ());
         Some(MemoryUse {
@@ -250,6 +255,9 @@ const CALLS: &[(&str, Call)] = &[
     ("length", |store| shown(store.length(NOW))),
     ("expiring", |store| shown(store.expiring(NOW))),
     ("clear", |store| shown(store.clear(NOW))),
+    ("sweep", |store| {
+        shown(store.sweep(NOW, Sweep::Clear, Cursor(6)))
+    }),
     ("memory_use", |store| shown(store.memory_use())),
     ("upkeep", |store| shown(store.upkeep(NOW))),
     ("gone", |store| {

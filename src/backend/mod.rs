@@ -144,6 +144,24 @@ impl Upkeep {
     }
 }
 
+/// What is done with all entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sweep {
+    /// They are counted: [`Backend::length`].
+    Count,
+    /// They are removed: [`Backend::clear`].
+    Clear,
+}
+
+/// How far that is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Swept {
+    /// This is where to go on.
+    On(Cursor),
+    /// It is done; how many there are, if they were counted.
+    All(u64),
+}
+
 /// The memory that a backend's data takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -320,6 +338,17 @@ pub trait Backend: Send {
     /// Removes everything. What it held may be freed later, by [`upkeep`](Self::upkeep).
     fn clear(&mut self, _now: Millis) -> Result<(), BackendError> {
         Err(BackendError::Unsupported("clear"))
+    }
+
+    /// A step of [`length`](Self::length) or [`clear`](Self::clear), from `at` on, zero at the start:
+    /// for a backend that [is shared](Self::is_shared) and has to look at every entry for them. A
+    /// master lets others have their turn between two steps. What is written meanwhile may count or
+    /// not.
+    fn sweep(&mut self, now: Millis, what: Sweep, _at: Cursor) -> Result<Swept, BackendError> {
+        match what {
+            Sweep::Count => self.length(now).map(Swept::All),
+            Sweep::Clear => self.clear(now).map(|()| Swept::All(0)),
+        }
     }
 
     /// The memory its data takes, where it is kept in this process's memory and counted.

@@ -16,7 +16,7 @@ use std::time::Duration;
 use super::session::{Cookie, Lifetime, with_expires};
 use super::{
     Backend, BackendError, Cursor, Deadline, EntryRef, Expiring, Foreseen, MemoryUse, SetOutcome,
-    Teller, Upkeep, Visitor, Walk,
+    Sweep, Swept, Teller, Upkeep, Visitor, Walk,
 };
 use crate::config::Sessions;
 use crate::contract::{Capabilities, Condition, Kind, Seq};
@@ -216,6 +216,10 @@ impl Backend for SessionRules {
 
     fn clear(&mut self, now: Millis) -> Result<(), BackendError> {
         self.inner.clear(now)
+    }
+
+    fn sweep(&mut self, now: Millis, what: Sweep, at: Cursor) -> Result<Swept, BackendError> {
+        self.inner.sweep(now, what, at)
     }
 
     fn memory_use(&self) -> Option<MemoryUse> {

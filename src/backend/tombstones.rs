@@ -22,7 +22,7 @@ use std::time::Duration;
 use super::graves::{Fate, Grave, Graves};
 use super::{
     Backend, BackendError, Cursor, Deadline, EntryRef, Expiring, Foreseen, MemoryUse, SetOutcome,
-    Teller, Upkeep, Visitor,
+    Sweep, Swept, Teller, Upkeep, Visitor,
 };
 use crate::config::Tombstone;
 use crate::contract::{Capabilities, Condition, Kind, Seq};
@@ -275,6 +275,14 @@ impl Backend for View {
         Ok(())
     }
 
+    fn sweep(&mut self, now: Millis, what: Sweep, at: Cursor) -> Result<Swept, BackendError> {
+        let swept = self.store().sweep(now, what, at)?;
+        if what == Sweep::Clear && matches!(swept, Swept::All(_)) {
+            self.graves.clear(self.database);
+        }
+        Ok(swept)
+    }
+
     fn memory_use(&self) -> Option<MemoryUse> {
         self.all.memory_use()
     }
@@ -398,6 +406,10 @@ impl Backend for Tombstones {
 
     fn clear(&mut self, now: Millis) -> Result<(), BackendError> {
         self.first().clear(now)
+    }
+
+    fn sweep(&mut self, now: Millis, what: Sweep, at: Cursor) -> Result<Swept, BackendError> {
+        self.first().sweep(now, what, at)
     }
 
     fn memory_use(&self) -> Option<MemoryUse> {

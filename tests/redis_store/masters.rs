@@ -1,5 +1,6 @@
 //! Masters over one Redis: what is kept there they share, in both dialects.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use crate::common::redis::Master;
@@ -236,4 +237,50 @@ fn a_watched_key_that_nobody_touches_is_not_taken_for_changed() {
     wire.ask("MULTI", "+OK\r\n");
     wire.ask("GET k", "+QUEUED\r\n");
     wire.ask("EXEC", "*-1\r\n");
+}
+
+#[test]
+fn who_counts_or_clears_very_many_entries_keeps_nobody_else_waiting() {
+    let Some(server) = Server::start(&[]) else {
+        return;
+    };
+    let fill = "for i = 1, 200000 do redis.call('SET', 'k' .. i, '') end";
+    server.cli(&["EVAL", fill, "0"]);
+    server.cli(&["SET", "other", "1"]);
+    let url = format!("{}?prefix=k&timeout=10s", server.url());
+    let master = Master::start(&["--store", &url]);
+    let native = common::connect(&master.sock());
+    let whole: [(&str, &(dyn Fn() + Sync)); 4] = [
+        ("DBSIZE", &|| {
+            master.connect().ask("DBSIZE", ":200000\r\n");
+        }),
+        ("length", &|| assert_eq!(native.length().unwrap(), 200_000)),
+        ("FLUSHALL", &|| {
+            master
+                .connect()
+                .ask("PING\r\nFLUSHALL\r\nDBSIZE", "+PONG\r\n+OK\r\n:0\r\n");
+        }),
+        ("clear", &|| native.clear().unwrap()),
+    ];
+    for (name, work) in whole {
+        if name == "clear" {
+            server.cli(&["EVAL", fill, "0"]);
+        }
+        let mut wire = master.connect();
+        let (mut turns, is_done) = (0, AtomicBool::new(false));
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                // Something else is to be told where this fails.
+                let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+                is_done.store(true, Ordering::Release);
+                done.unwrap();
+            });
+            while !is_done.load(Ordering::Acquire) {
+                wire.ask("GET none", "$-1\r\n");
+                turns += 1;
+            }
+        });
+        assert!(turns > 10, "{name} let others have {turns} turns");
+    }
+    assert_eq!(server.cli(&["DBSIZE"]), "1");
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::call::database;
 use crate::backend::{
     Backend, BackendError, Cursor, Deadline, EntryRef, Expiring, Foreseen, MemoryUse, SetOutcome,
-    Teller, Upkeep, Visitor,
+    Sweep, Swept, Teller, Upkeep, Visitor,
 };
 use crate::contract::{Capabilities, Condition, Kind, Seq};
 use crate::time::Millis;
@@ -322,6 +322,10 @@ impl Backend for Draft<'_> {
 
     fn clear(&mut self, now: Millis) -> Result<(), BackendError> {
         self.store().clear(now)
+    }
+
+    fn sweep(&mut self, now: Millis, what: Sweep, at: Cursor) -> Result<Swept, BackendError> {
+        self.store().sweep(now, what, at)
     }
 
     fn memory_use(&self) -> Option<MemoryUse> {

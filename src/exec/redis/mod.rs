@@ -106,7 +106,7 @@ mod transaction;
 mod ttl;
 mod walk;
 
-pub(crate) use ahead::keys_ahead;
+pub(crate) use ahead::{keys_ahead, sweep_ahead};
 pub use fault::write_error;
 pub use load::{Load, TICKS};
 pub use lost::Lost;
