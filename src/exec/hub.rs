@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use super::channels::{Channels, Scope};
 use super::mailbox::{Form, Mailbox, Message, Room, Wait};
@@ -48,6 +48,15 @@ impl SharedHub {
     pub(crate) fn lock(&self) -> MutexGuard<'_, Hub> {
         // A backend that panics while it is asked what has gone leaves the hub whole.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same, unless somebody has it: whoever runs requests, perhaps in a backend that is stuck.
+    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, Hub>> {
+        match self.0.try_lock() {
+            Ok(hub) => Some(hub),
+            Err(TryLockError::Poisoned(hub)) => Some(hub.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 }
 

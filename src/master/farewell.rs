@@ -14,12 +14,22 @@ use crate::time::Millis;
 pub(crate) const CHANNEL: &[u8] = b"__memstore__:farewell";
 /// How long followers may take.
 const LONGEST: Duration = Duration::from_secs(60);
+/// How often it is tried to tell them, where whoever runs requests is busy or stuck.
+const TRIES: u32 = 50;
 /// How often is looked whether they are done, in milliseconds.
 const GLANCE: u64 = 20;
 
 /// A farewell, before it is said and while it lasts.
 #[derive(Debug, Default)]
-pub(super) struct Farewell(Option<(ExitReason, Millis)>);
+pub(super) struct Farewell(Option<State>);
+
+#[derive(Debug, Clone, Copy)]
+struct State {
+    reason: ExitReason,
+    /// When it is over in any case, once it is said.
+    until: Option<Millis>,
+    tries: u32,
+}
 
 impl Farewell {
     /// Whether a master that has a reason to end can do so now. One that is told to for a second
@@ -31,29 +41,41 @@ impl Farewell {
         is_urged: bool,
         hub: &SharedHub,
     ) -> Option<ExitReason> {
-        if let Some((reason, until)) = self.0 {
-            let is_over = is_urged || until <= now || !hub.lock().has_subscribers(CHANNEL);
-            return is_over.then_some(reason);
-        }
-        let reason = reason?;
-        let mut hub = hub.lock();
-        let followers = if is_urged {
-            0
-        } else {
-            hub.publish(CHANNEL, b"")
+        let begin = || {
+            Some(State {
+                reason: reason?,
+                until: None,
+                tries: 0,
+            })
         };
-        if followers == 0 {
-            return Some(reason);
+        let mut state = self.0.or_else(begin)?;
+        let is_over = state.until.is_some_and(|until| until <= now) || state.tries == TRIES;
+        if is_urged || is_over {
+            return Some(state.reason);
         }
-        hub.wake();
-        tracing::info!(followers, "waiting for those who follow the store");
-        self.0 = Some((reason, now.after(LONGEST)));
+        if let Some(mut hub) = hub.try_lock() {
+            let followers = match state.until {
+                Some(_) => usize::from(hub.has_subscribers(CHANNEL)),
+                None => hub.publish(CHANNEL, b""),
+            };
+            if followers == 0 {
+                return Some(state.reason);
+            }
+            if state.until.is_none() {
+                hub.wake();
+                tracing::info!(followers, "waiting for those who follow the store");
+                state.until = Some(now.after(LONGEST));
+            }
+        } else if state.until.is_none() {
+            state.tries += 1;
+        }
+        self.0 = Some(state);
         None
     }
 
     /// When to look again.
     pub(super) fn next_deadline(&self, now: Millis) -> Option<Millis> {
-        let (_, until) = self.0?;
-        Some(until.min(now.after_ms(GLANCE)))
+        let glance = now.after_ms(GLANCE);
+        Some(self.0?.until.map_or(glance, |until| until.min(glance)))
     }
 }
