@@ -369,8 +369,8 @@ macro_rules! delegate_backend {
                 self.0.is_shared()
             }
 
-            fn expect(&mut self, now: Millis, keys: &$crate::backend::Foreseen<'_>) {
-                self.0.expect(now, keys);
+            fn pipelined(&mut self) -> Option<&mut dyn $crate::backend::Pipelined> {
+                self.0.pipelined()
             }
 
             fn blocks(&self) -> bool {

@@ -8,8 +8,8 @@ use std::fmt;
 use std::time::Duration;
 
 use super::{
-    Backend, BackendError, Cursor, Deadline, EntryRef, Expiring, Foreseen, MemoryBackend,
-    MemoryUse, SetOutcome, Sweep, Swept, Teller, Upkeep, Visitor,
+    Backend, BackendError, Cursor, Deadline, EntryRef, Expiring, MemoryBackend, MemoryUse,
+    Pipelined, SetOutcome, Sweep, Swept, Teller, Upkeep, Visitor,
 };
 use crate::config::Memory;
 use crate::contract::{Capabilities, Condition, Kind, Seq};
@@ -120,8 +120,8 @@ impl Backend for Databases {
         self.first.blocks()
     }
 
-    fn expect(&mut self, now: Millis, keys: &Foreseen<'_>) {
-        self.first.expect(now, keys);
+    fn pipelined(&mut self) -> Option<&mut dyn Pipelined> {
+        self.first.pipelined()
     }
 
     fn get(&mut self, now: Millis, key: &[u8]) -> Result<Option<EntryRef<'_>>, BackendError> {

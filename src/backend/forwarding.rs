@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::{
-    Backend, BackendError, Cursor, Deadline, EntryRef, Expiring, Foreseen, MemoryUse, SetOutcome,
-    Sweep, Swept, Teller, Upkeep, Visitor, Walk,
+    Backend, BackendError, Cursor, Deadline, EntryRef, Expiring, Foreseen, MemoryUse, Pipelined,
+    SetOutcome, Sweep, Swept, Teller, Ticket, Upkeep, Visitor, Wake, Walk,
 };
 use crate::config::WhenFull;
 use crate::contract::{Capabilities, Condition, Gone, Kind, Seq};
@@ -55,10 +55,9 @@ impl Backend for Recorder {
         true
     }
 
-    fn expect(&mut self, now: Millis, keys: &Foreseen<'_>) {
-        let mut given = Vec::new();
-        keys(&mut |key| given.push(key.to_vec()));
-        self.note("expect", (now, given));
+    fn pipelined(&mut self) -> Option<&mut dyn Pipelined> {
+        self.note("pipelined", ());
+        Some(self)
     }
 
     fn get(&mut self, now: Millis, key: &[u8]) -> Result<Option<EntryRef<'_>>, BackendError> {
@@ -203,6 +202,31 @@ impl Backend for Recorder {
     }
 }
 
+impl Pipelined for Recorder {
+    fn wake_with(&mut self, _wake: Wake) {}
+
+    fn ask(&mut self, now: Millis, keys: &Foreseen<'_>) -> Ticket {
+        let mut given = Vec::new();
+        keys(&mut |key| given.push(key.to_vec()));
+        self.note("pipelined", ("ask", now, given));
+        Ticket(18)
+    }
+
+    fn look(&mut self, _now: Millis, _ticket: Ticket) {}
+
+    fn submit(&mut self) -> Ticket {
+        Ticket(19)
+    }
+
+    fn finish(&mut self, _ticket: Ticket) -> Result<(), BackendError> {
+        Ok(())
+    }
+
+    fn is_here(&self, _ticket: Ticket) -> bool {
+        true
+    }
+}
+
 fn entry() -> EntryRef<'static> {
     EntryRef {
         value: Cow::Borrowed(b"value"),
@@ -220,9 +244,10 @@ const CALLS: &[(&str, Call)] = &[
     ("capabilities", |store| shown(store.capabilities())),
     ("is_shared", |store| shown(store.is_shared())),
     ("blocks", |store| shown(store.blocks())),
-    ("expect", |store| {
-        store.expect(NOW, &|visit| visit(b"key"));
-        String::new()
+    ("pipelined", |store| {
+        let pipelined = store.pipelined().expect("it was there below");
+        let ticket = pipelined.ask(NOW, &|visit| visit(b"key"));
+        shown((ticket, pipelined.is_here(ticket)))
     }),
     ("get", |store| shown(store.get(NOW, b"key"))),
     ("set", |store| {

@@ -20,6 +20,7 @@ mod memory;
 #[cfg(test)]
 mod model;
 mod open;
+mod pipelined;
 #[cfg(feature = "redis")]
 mod redis;
 mod session;
@@ -42,6 +43,7 @@ pub use files::FilesBackend;
 pub use leveldb::LevelDbBackend;
 pub use memory::MemoryBackend;
 pub(crate) use open::open;
+pub use pipelined::{Pipelined, Ticket, Wake};
 #[cfg(feature = "redis")]
 pub use redis::RedisBackend;
 pub(crate) use sessions::SessionRules;
@@ -217,9 +219,10 @@ pub trait Backend: Send {
         false
     }
 
-    /// These keys are about to be looked at, before the next [`commit`](Self::commit): for backends
-    /// that rather ask for many at once. Others have nothing to do.
-    fn expect(&mut self, _now: Millis, _keys: &Foreseen<'_>) {}
+    /// How it is called on while it waits for somebody else, if it can be.
+    fn pipelined(&mut self) -> Option<&mut dyn Pipelined> {
+        None
+    }
 
     /// The live entry with this key.
     fn get(&mut self, now: Millis, key: &[u8]) -> Result<Option<EntryRef<'_>>, BackendError>;

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use super::session::{Cookie, Lifetime, with_expires};
 use super::{
-    Backend, BackendError, Cursor, Deadline, EntryRef, Expiring, Foreseen, MemoryUse, SetOutcome,
+    Backend, BackendError, Cursor, Deadline, EntryRef, Expiring, MemoryUse, Pipelined, SetOutcome,
     Sweep, Swept, Teller, Upkeep, Visitor, Walk,
 };
 use crate::config::Sessions;
@@ -108,8 +108,8 @@ impl Backend for SessionRules {
         self.inner.expiring(now)
     }
 
-    fn expect(&mut self, now: Millis, keys: &Foreseen<'_>) {
-        self.inner.expect(now, keys);
+    fn pipelined(&mut self) -> Option<&mut dyn Pipelined> {
+        self.inner.pipelined()
     }
 
     fn blocks(&self) -> bool {

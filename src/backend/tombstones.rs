@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use super::graves::{Fate, Grave, Graves};
 use super::{
-    Backend, BackendError, Cursor, Deadline, EntryRef, Expiring, Foreseen, MemoryUse, SetOutcome,
+    Backend, BackendError, Cursor, Deadline, EntryRef, Expiring, MemoryUse, Pipelined, SetOutcome,
     Sweep, Swept, Teller, Upkeep, Visitor,
 };
 use crate::config::Tombstone;
@@ -129,8 +129,8 @@ impl Backend for View {
         self.store().expiring(now)
     }
 
-    fn expect(&mut self, now: Millis, keys: &Foreseen<'_>) {
-        self.store().expect(now, keys);
+    fn pipelined(&mut self) -> Option<&mut dyn Pipelined> {
+        self.all.pipelined()
     }
 
     fn blocks(&self) -> bool {
@@ -315,8 +315,8 @@ impl Backend for Tombstones {
         self.first().expiring(now)
     }
 
-    fn expect(&mut self, now: Millis, keys: &Foreseen<'_>) {
-        self.first().expect(now, keys);
+    fn pipelined(&mut self) -> Option<&mut dyn Pipelined> {
+        self.0.pipelined()
     }
 
     fn blocks(&self) -> bool {

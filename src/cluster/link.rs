@@ -132,9 +132,13 @@ impl Local {
             return None;
         }
         let answers = self.committed(|backend, now| {
-            backend.expect(now, &|visit| {
-                requests.iter().filter_map(ahead::key).for_each(visit);
-            });
+            if let Some(pipelined) = backend.pipelined() {
+                let keys = |visit: &mut dyn FnMut(&[u8])| {
+                    requests.iter().filter_map(ahead::key).for_each(visit);
+                };
+                let ticket = pipelined.ask(now, &keys);
+                pipelined.look(now, ticket);
+            }
             let each = requests.iter().map(|request| {
                 let read = |reply: Reply<'_>| Answer::read(request, reply);
                 self.one(backend, now, request, read)

@@ -114,7 +114,7 @@ fn a_near_cache_for_a_cluster_is_refused_at_the_start() {
     for args in [&["serve"][..], &["run", "--", "true"]] {
         let mut program = memstore(&args[..1]);
         program.args(["--store", url]).args(&args[1..]);
-        end(&mut program).with(78, &["--store", WHY]);
+        end(&mut program).with(2, &["--store", WHY]);
     }
     let invalid = url.parse::<Store>().unwrap_err();
     assert!(invalid.to_string().contains(WHY), "{invalid}");

@@ -140,7 +140,9 @@ impl Cluster {
     /// Sends a command to one server, whichever keys it has.
     pub(super) async fn run_at(&self, host: &Host, command: &Cmd, deadline: Instant) -> Reply {
         let node = self.inside.node(&mut self.inside.lock(), host);
-        let mut replies = node.run(&[command], Repeat::Yes, deadline).await?;
+        let mut replies = node
+            .run(vec![command.clone()], Repeat::Yes, deadline)
+            .await?;
         replies.swap_remove(0)
     }
 
@@ -188,7 +190,9 @@ impl Inside {
         if !nodes.is_empty() {
             let asked = nodes.iter().map(|(host, node)| {
                 Box::pin(async move {
-                    let mut replies = node.run(&[question], Repeat::Yes, deadline).await?;
+                    let mut replies = node
+                        .run(vec![question.clone()], Repeat::Yes, deadline)
+                        .await?;
                     Range::all(&replies.swap_remove(0)?, host)
                 })
             });
@@ -333,10 +337,11 @@ impl Part {
         let asking = redis::cmd("ASKING");
         let mut sent = Vec::with_capacity(self.indices.len());
         for index in &self.indices {
-            sent.extend(self.is_asking.then_some(&asking));
-            sent.push(&commands[*index]);
+            sent.extend(self.is_asking.then(|| asking.clone()));
+            // Where it is not the right server, the command is sent on.
+            sent.push(commands[*index].clone());
         }
-        let mut replies = self.node.run(&sent, repeat, deadline).await?;
+        let mut replies = self.node.run(sent, repeat, deadline).await?;
         if self.is_asking {
             let mut is_wanted = [false, true].into_iter().cycle();
             replies.retain(|_| is_wanted.next() == Some(true));

@@ -4,7 +4,7 @@
 //! it is asked at once; the connections are made and kept by a thread of its own.
 
 use std::future::Future;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Duration;
 
 use redis::Cmd;
@@ -14,8 +14,10 @@ use tokio::time::Instant;
 
 use super::cluster::Cluster;
 use super::dial::{Dialer, Place};
+use super::flight::Flight;
 use super::near::Near;
 use super::node::{Node, Repeat, Reply, Surroundings, Trouble};
+use crate::backend::Wake;
 use crate::config::{Host, Redis, Servers};
 
 /// How much longer than the timeout the thread of the connections is waited for.
@@ -27,6 +29,8 @@ pub(super) struct Link {
     runtime: Option<Runtime>,
     servers: Arc<Line>,
     timeout: Duration,
+    /// To be told of whatever lands.
+    wake: Arc<OnceLock<Wake>>,
 }
 
 enum Line {
@@ -76,7 +80,13 @@ impl Link {
             runtime: Some(runtime),
             servers: Arc::new(servers),
             timeout: target.timeout,
+            wake: Arc::default(),
         })
+    }
+
+    /// From now on, tells that something has landed; only the first to ask for it is told.
+    pub(super) fn wake_with(&self, wake: Wake) {
+        let _ = self.wake.set(wake);
     }
 
     /// Waits until the servers can be asked, or until it is known why not.
@@ -95,26 +105,32 @@ impl Link {
     /// in the same order. Those to one server are done in their order, but where the slots of a
     /// cluster move meanwhile.
     pub(super) fn run(&self, commands: Vec<Cmd>, repeat: Repeat) -> Vec<Reply> {
-        let count = commands.len();
-        if count == 0 {
-            return Vec::new();
+        self.send(commands, repeat).replies()
+    }
+
+    /// The same without waiting. Which of two flights is done first is not known.
+    pub(super) fn send(&self, commands: Vec<Cmd>, repeat: Repeat) -> Flight {
+        let (flight, pilot) = Flight::new(commands.len(), self.timeout + GRACE);
+        if commands.is_empty() {
+            return flight;
         }
         let (servers, deadline) = (Arc::clone(&self.servers), self.deadline());
-        let replies = self.wait(async move {
-            match &*servers {
+        let wake = Arc::clone(&self.wake);
+        self.handle().spawn(async move {
+            let replies = match &*servers {
                 Line::One(node) => {
-                    let commands: Vec<&Cmd> = commands.iter().collect();
-                    node.run(&commands, repeat, deadline).await
+                    let count = commands.len();
+                    let replies = node.run(commands, repeat, deadline).await;
+                    replies.unwrap_or_else(|trouble| vec![Err(trouble); count])
                 }
-                Line::Cluster(cluster) => Ok(cluster.run(&commands, repeat, deadline).await),
+                Line::Cluster(cluster) => cluster.run(&commands, repeat, deadline).await,
+            };
+            pilot.land(replies);
+            if let Some(wake) = wake.get() {
+                wake();
             }
         });
-        let trouble = match replies {
-            Some(Ok(replies)) => return replies,
-            Some(Err(trouble)) => trouble,
-            None => Trouble::Late,
-        };
-        vec![Err(trouble); count]
+        flight
     }
 
     /// Sends a command to one server, whichever keys it has.
@@ -124,7 +140,7 @@ impl Link {
         self.wait(async move {
             match (&*servers, at) {
                 (Line::One(node), _) => {
-                    let mut replies = node.run(&[&command], Repeat::Yes, deadline).await?;
+                    let mut replies = node.run(vec![command], Repeat::Yes, deadline).await?;
                     replies.swap_remove(0)
                 }
                 (Line::Cluster(cluster), At::Node(host)) => {

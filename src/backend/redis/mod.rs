@@ -6,37 +6,42 @@
 //! of the value. A compare-and-set compares on the server, by a script. The same value has the same
 //! name again, which for a compare-and-set is as good; the numbers do not grow.
 //!
-//! Requests are not sent one by one. What a turn of the master will read is asked for at once
-//! ([`expect`](Backend::expect)), what it writes is kept until its end and sent at once by
-//! [`commit`](Backend::commit), the last write per key. A condition, or something that was not
-//! expected, is asked for by itself. Nothing is remembered from one turn to the next, except in
-//! the near cache, where one is asked for.
+//! Requests are not sent one by one. What many will read is asked for at once and ahead, and what
+//! they write is sent at once, the last write per key; meanwhile others are run: see
+//! [`Pipelined`](super::Pipelined). A condition, or something that was not foreseen, is asked for by
+//! itself. Nothing is remembered from one turn to the next, except in the near cache, where one is
+//! asked for.
 
 mod cluster;
 mod dial;
+mod flight;
 mod held;
 mod link;
 mod near;
 mod node;
+mod questions;
+mod sending;
 mod slots;
 mod walk;
 mod writes;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
 use redis::{Cmd, Value};
 
-use self::held::{Held, entry, version};
+use self::held::{Held, version};
 use self::link::Link;
 use self::near::Near;
 use self::node::Repeat;
+use self::questions::Question;
+use self::sending::{Failures, Sent};
 use self::walk::Walks;
 use self::writes::{Write, Writes, left};
 use super::{
-    Backend, BackendError, Cursor, Deadline, EntryRef, Foreseen, SetOutcome, Sweep, Swept, Visitor,
-    Walk,
+    Backend, BackendError, Cursor, Deadline, EntryRef, Pipelined, SetOutcome, Sweep, Swept,
+    Visitor, Walk,
 };
 use crate::config;
 use crate::contract::{Capabilities, Condition, Seq};
@@ -71,10 +76,7 @@ if type(done) == 'table' and done.err then return done end
 return {1}
 ";
 
-/// Keys that are asked for at once.
-const MOST_EXPECTED: usize = 4_096;
-/// Bytes of values, about, that are asked for at once: of what requests wait for, and of a walk.
-const EXPECTED: usize = 64 << 20;
+/// Bytes of values, about, that a step of a walk asks for at once.
 const WALKED: usize = 1 << 20;
 /// What a value is taken to have before any was seen.
 const VALUE: usize = 16 << 10;
@@ -83,6 +85,9 @@ const MOST_PAGES: u32 = 16;
 /// As many of a step of a sweep, of which every page is large.
 const SWEPT_PAGES: u32 = 2;
 
+/// Entries by their keys, and keys that have none.
+type Known = HashMap<Vec<u8>, Option<Held>>;
+
 /// A store kept by Redis.
 ///
 /// Wants Redis 6.2 or newer, or Valkey.
@@ -90,14 +95,22 @@ pub struct RedisBackend {
     link: Link,
     prefix: Vec<u8>,
     near: Option<Arc<Near>>,
-    /// What this turn knows, by key.
-    known: HashMap<Vec<u8>, Option<Held>>,
+    /// What was asked for ahead, in this order.
+    questions: VecDeque<Question>,
+    /// What servers say to what the requests at hand look at, by key.
+    found: Known,
+    /// What is to be sent, and what that makes of its keys.
     writes: Writes,
-    walks: Walks,
-    /// A write of this turn failed.
-    failure: Option<BackendError>,
-    /// The keys of the writes that failed, of this turn or the last one in which any did.
+    written: Known,
+    /// What of it failed that could not wait for its turn.
+    failures: Failures,
+    /// What was sent, and is not told of yet.
+    sent: Option<Sent>,
+    /// The keys of the writes that failed, the last time that any did.
     undone: HashSet<Vec<u8>>,
+    /// The last ticket.
+    tickets: u64,
+    walks: Walks,
     /// Bytes of a value, as the last ones were.
     value_len: usize,
 }
@@ -126,11 +139,15 @@ impl RedisBackend {
             link,
             prefix: redis.prefix.clone().into_bytes(),
             near,
-            known: HashMap::new(),
+            questions: VecDeque::new(),
+            found: Known::new(),
             writes: Writes::default(),
-            walks: Walks::default(),
-            failure: None,
+            written: Known::new(),
+            failures: Failures::default(),
+            sent: None,
             undone: HashSet::new(),
+            tickets: 0,
+            walks: Walks::default(),
             value_len: VALUE,
         };
         let failed = |error: BackendError| Error::Backend(error.to_string());
@@ -138,102 +155,18 @@ impl RedisBackend {
             .link
             .reach()
             .map_err(|trouble| failed(trouble.into()))?;
-        match backend.fetch(Millis::ZERO, &[b""]) {
-            // Of a cluster that server may be away that has it, or have something else there.
-            Err(error) if !backend.link.is_cluster() => return Err(failed(error)),
-            _ => {}
+        // Of a cluster that server may be away that has it, or have something else there.
+        let is_one = !backend.link.is_cluster();
+        if let (Err(error), true) = (backend.held(Millis::ZERO, b""), is_one) {
+            return Err(failed(error));
         }
-        backend.known.clear();
+        backend.found.clear();
         Ok(backend)
     }
 
     /// The name of a key on the servers.
     fn name(&self, key: &[u8]) -> Vec<u8> {
         [&self.prefix, key].concat()
-    }
-
-    /// Makes known what the servers have under these keys.
-    fn fetch(&mut self, now: Millis, keys: &[&[u8]]) -> Result<(), BackendError> {
-        let mut asked = Vec::new();
-        for key in keys {
-            if self.known.contains_key(*key) {
-                continue;
-            }
-            let name = self.name(key);
-            match self.near.as_ref().and_then(|near| near.get(&name)) {
-                Some(held) => {
-                    self.known.insert(key.to_vec(), Some(held));
-                }
-                None => asked.push((key.to_vec(), name)),
-            }
-        }
-        if let Some(near) = &self.near {
-            near.asking(asked.iter().map(|(_, name)| name.as_slice()));
-        }
-        let commands = asked
-            .iter()
-            .flat_map(|(_, name)| [command("GET", name), command("PTTL", name)]);
-        let mut replies = self.link.run(commands.collect(), Repeat::Yes).into_iter();
-        let (mut failure, mut bytes, mut values) = (None, 0, 0);
-        for (key, name) in asked {
-            let held = entry(now, replies.next(), replies.next());
-            if let Ok(Some(held)) = &held {
-                bytes += held.value.len();
-                values += 1;
-            }
-            if let Some(near) = &self.near {
-                near.answered(&name, held.as_ref().ok().and_then(Option::as_ref));
-            }
-            match held {
-                Ok(held) => drop(self.known.insert(key, held)),
-                Err(error) => failure = Some(error),
-            }
-        }
-        if let Some(mean) = bytes.checked_div(values) {
-            self.value_len = usize::midpoint(self.value_len, mean);
-        }
-        failure.map_or(Ok(()), Err)
-    }
-
-    /// How many keys have about so many bytes of values.
-    fn at_once(&self, bytes: usize) -> usize {
-        (bytes / (self.value_len + 1)).clamp(1, MOST_EXPECTED)
-    }
-
-    /// What is known of a key, which is asked for where nothing is.
-    fn held(&mut self, now: Millis, key: &[u8]) -> Result<Option<&Held>, BackendError> {
-        if !self.known.contains_key(key) {
-            self.fetch(now, &[key])?;
-        }
-        let held = self.known.get(key).and_then(Option::as_ref);
-        Ok(held.filter(|held| held.deadline.is_none_or(|deadline| deadline > now)))
-    }
-
-    /// Sends what was written so far.
-    fn flush(&mut self) {
-        let mut keys = Vec::new();
-        let mut commands = Vec::new();
-        for (key, write) in std::mem::take(&mut self.writes) {
-            let name = self.name(&key);
-            if let Some(near) = &self.near {
-                near.written(&name);
-            }
-            commands.push(write.command(&name));
-            keys.push(key);
-        }
-        // Done twice they do the same.
-        let replies = self.link.run(commands, Repeat::Yes);
-        for (key, reply) in keys.into_iter().zip(replies) {
-            let Err(trouble) = reply else {
-                continue;
-            };
-            self.known.clear();
-            if self.failure.is_none() {
-                self.undone.clear();
-            }
-            self.undone.insert(key);
-            self.failure.get_or_insert(trouble.into());
-        }
     }
 
     fn sweep_all(&mut self, now: Millis, what: Sweep) -> Result<u64, BackendError> {
@@ -246,27 +179,6 @@ impl RedisBackend {
         }
     }
 
-    /// Removes entries at once.
-    fn remove(&self, keys: &[Vec<u8>]) -> Result<(), BackendError> {
-        let names: Vec<Vec<u8>> = keys.iter().map(|key| self.name(key)).collect();
-        if let Some(near) = &self.near {
-            for name in &names {
-                near.written(name);
-            }
-        }
-        let commands = walk::removing(&self.link, &names);
-        for reply in self.link.run(commands, Repeat::Yes) {
-            reply?;
-        }
-        Ok(())
-    }
-
-    /// Keeps a write for the end of the turn.
-    fn write(&mut self, key: &[u8], write: Write, held: Option<Held>) {
-        self.writes.add(key, write);
-        self.known.insert(key.to_vec(), held);
-    }
-
     /// Writes where the servers find that the condition holds.
     fn set_if(
         &mut self,
@@ -276,14 +188,11 @@ impl RedisBackend {
         deadline: Deadline,
         condition: Condition,
     ) -> Result<SetOutcome, BackendError> {
-        if self.writes.has(key) {
+        if self.is_written(key) {
             self.flush();
         }
+        self.forget(key);
         let name = self.name(key);
-        self.known.remove(key);
-        if let Some(near) = &self.near {
-            near.written(&name);
-        }
         let condition = match condition {
             Condition::IfAbsent => "absent".to_owned(),
             Condition::IfSeq(Seq(version)) => format!("{version:016x}"),
@@ -324,19 +233,8 @@ impl Backend for RedisBackend {
         true
     }
 
-    fn expect(&mut self, now: Millis, keys: &Foreseen<'_>) {
-        let mut wanted = Vec::new();
-        let most = self.at_once(EXPECTED);
-        keys(&mut |key| {
-            if wanted.len() < most && !self.known.contains_key(key) {
-                wanted.push(key.to_vec());
-            }
-        });
-        wanted.sort_unstable();
-        wanted.dedup();
-        let wanted: Vec<&[u8]> = wanted.iter().map(Vec::as_slice).collect();
-        // What failed is asked for again by whoever needs it, and told to them.
-        let _ = self.fetch(now, &wanted);
+    fn pipelined(&mut self) -> Option<&mut dyn Pipelined> {
+        Some(self)
     }
 
     fn get(&mut self, now: Millis, key: &[u8]) -> Result<Option<EntryRef<'_>>, BackendError> {
@@ -421,13 +319,10 @@ impl Backend for RedisBackend {
                 // What is left of an entry's time counts from when the servers tell it.
                 let now = now.after(began.elapsed());
                 let left = step.keys.len().saturating_sub(self.at_once(WALKED));
-                let keys = step.keys.split_off(left);
-                let asked: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
-                // What failed is asked for again.
-                let _ = self.fetch(now, &asked);
-                let mut keys = keys.into_iter();
-                while let Some(key) = keys.next() {
-                    let held = match self.held(now, &key) {
+                let question = self.question(now, step.keys.split_off(left));
+                let mut answers = self.answers(question).into_iter();
+                while let Some((key, held)) = answers.next() {
+                    let held = match held {
                         Ok(Some(held)) => held,
                         Ok(None) => continue,
                         // Somebody has put something else there since.
@@ -437,12 +332,10 @@ impl Backend for RedisBackend {
                         Err(error) => return Err(error),
                     };
                     if visit(&key, held.entry()) == Walk::Pause {
-                        step.keys.extend(keys);
+                        step.keys.extend(answers.map(|(key, _)| key));
                         return Ok(self.walks.pause(step));
                     }
                 }
-                // A walk over everything must not hold everything.
-                self.known.clear();
             }
             match walk::next(step, &self.link, &self.prefix)? {
                 Some(next) => step = next,
@@ -462,7 +355,6 @@ impl Backend for RedisBackend {
 
     fn sweep(&mut self, _now: Millis, what: Sweep, at: Cursor) -> Result<Swept, BackendError> {
         self.flush();
-        self.known.clear();
         let mut swept = self.walks.swept(at, &self.link, &self.prefix)?;
         for _ in 0..SWEPT_PAGES {
             let keys = std::mem::take(&mut swept.step.keys);
@@ -479,9 +371,13 @@ impl Backend for RedisBackend {
     }
 
     fn commit(&mut self) -> Result<(), BackendError> {
+        let told = match &self.sent {
+            Some(sent) => self.told(sent.ticket),
+            None => Ok(()),
+        };
         self.flush();
-        self.known.clear();
-        self.failure.take().map_or(Ok(()), Err)
+        self.found.clear();
+        told.and(self.failures.take(&mut self.undone))
     }
 
     fn is_done(&self, key: &[u8]) -> bool {

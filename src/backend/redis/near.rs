@@ -36,8 +36,17 @@ struct Inside {
     order: VecDeque<(u64, Vec<u8>)>,
     replies: u64,
     bytes: usize,
-    /// Keys that are being asked for, and whether they changed meanwhile.
-    asked: HashMap<Vec<u8>, bool>,
+    /// Keys that are being asked for.
+    asked: HashMap<Vec<u8>, Asked>,
+}
+
+/// How it is with a key that is being asked for.
+#[derive(Debug, Default)]
+struct Asked {
+    /// Replies that are to come.
+    replies: u32,
+    /// It has changed since the first of them was asked for.
+    is_old: bool,
 }
 
 impl Near {
@@ -92,23 +101,27 @@ impl Near {
         }
     }
 
-    /// What is known of a key, which is its name on the server.
-    pub(super) fn get(&self, key: &[u8]) -> Option<Held> {
-        self.lock().held.get(key).map(|(_, held)| held.clone())
-    }
-
-    /// These keys are about to be asked for.
-    pub(super) fn asking<'k>(&self, keys: impl Iterator<Item = &'k [u8]>) {
+    /// What is known of a key, which is its name on the server. Where that is nothing, it is about
+    /// to be asked for.
+    pub(super) fn ask(&self, key: &[u8]) -> Option<Held> {
         let mut inside = self.lock();
-        for key in keys {
-            inside.asked.insert(key.to_vec(), false);
+        if let Some((_, held)) = inside.held.get(key) {
+            return Some(held.clone());
         }
+        inside.asked.entry(key.to_vec()).or_default().replies += 1;
+        None
     }
 
     /// The reply for a key that was asked for; `None` where it failed or there is no such entry.
     pub(super) fn answered(&self, key: &[u8], held: Option<&Held>) {
         let mut inside = self.lock();
-        let is_old = inside.asked.remove(key).unwrap_or(true);
+        let is_old = match inside.asked.get_mut(key) {
+            Some(Asked { replies, is_old }) if *replies > 1 => {
+                *replies -= 1;
+                *is_old
+            }
+            _ => inside.asked.remove(key).is_none_or(|asked| asked.is_old),
+        };
         let Some(held) = held.filter(|_| !is_old && inside.is_told) else {
             return;
         };
@@ -136,8 +149,8 @@ impl Inside {
         if let Some((_, held)) = self.held.remove(key) {
             self.bytes -= cost(key, &held);
         }
-        if let Some(is_old) = self.asked.get_mut(key) {
-            *is_old = true;
+        if let Some(asked) = self.asked.get_mut(key) {
+            asked.is_old = true;
         }
     }
 
@@ -176,9 +189,14 @@ mod tests {
         }
     }
 
-    fn ask(near: &Near, key: &[u8], value: &[u8]) {
-        near.asking([key].into_iter());
+    fn put(near: &Near, key: &[u8], value: &[u8]) {
+        near.ask(key);
         near.answered(key, Some(&held(value)));
+    }
+
+    fn get(near: &Near, key: &[u8]) -> Option<Held> {
+        let inside = near.lock();
+        inside.held.get(key).map(|(_, held)| held.clone())
     }
 
     fn invalidate(key: &[u8]) -> PushInfo {
@@ -197,34 +215,48 @@ mod tests {
     #[test]
     fn what_changed_is_forgotten_and_what_changed_while_it_was_asked_for_is_not_kept() {
         let near = near(1 << 20);
-        ask(&near, b"a", b"1");
-        assert_eq!(near.get(b"a"), Some(held(b"1")));
+        put(&near, b"a", b"1");
+        assert_eq!(get(&near, b"a"), Some(held(b"1")));
         near.told(&invalidate(b"a"));
-        assert_eq!(near.get(b"a"), None);
-        near.asking([&b"a"[..]].into_iter());
+        assert_eq!(get(&near, b"a"), None);
+        near.ask(b"a");
         near.told(&invalidate(b"a"));
         near.answered(b"a", Some(&held(b"1")));
-        assert_eq!(near.get(b"a"), None);
+        assert_eq!(get(&near, b"a"), None);
+    }
+
+    #[test]
+    fn of_two_replies_that_are_under_way_neither_is_kept_if_the_key_changed_since_the_first() {
+        let near = near(1 << 20);
+        near.ask(b"a");
+        near.told(&invalidate(b"a"));
+        near.ask(b"a");
+        for value in [b"1", b"2"] {
+            near.answered(b"a", Some(&held(value)));
+            assert_eq!(get(&near, b"a"), None);
+        }
+        put(&near, b"a", b"2");
+        assert_eq!(get(&near, b"a"), Some(held(b"2")));
     }
 
     #[test]
     fn a_lost_connection_takes_everything_with_it() {
         let near = near(1 << 20);
-        ask(&near, b"a", b"1");
+        put(&near, b"a", b"1");
         near.forget();
-        ask(&near, b"b", b"2");
-        assert_eq!((near.get(b"a"), near.get(b"b")), (None, None));
+        put(&near, b"b", b"2");
+        assert_eq!((get(&near, b"a"), get(&near, b"b")), (None, None));
         near.begin();
-        ask(&near, b"b", b"2");
-        assert!(near.get(b"b").is_some());
+        put(&near, b"b", b"2");
+        assert!(get(&near, b"b").is_some());
     }
 
     #[test]
     fn it_keeps_within_its_bytes_and_drops_the_oldest() {
         let near = near(10 * (OVERHEAD as u64 + 10));
         for number in 0..1_000u32 {
-            ask(&near, &number.to_le_bytes(), b"12");
-            ask(&near, b"same", b"1");
+            put(&near, &number.to_le_bytes(), b"12");
+            put(&near, b"same", b"1");
         }
         let inside = near.lock();
         assert!(inside.bytes <= near.most && inside.held.len() == 10);

@@ -105,18 +105,19 @@ impl Node {
     /// It says nothing: what that means for all of them.
     pub(super) async fn run(
         &self,
-        commands: &[&Cmd],
+        commands: Vec<Cmd>,
         repeat: Repeat,
         deadline: Instant,
     ) -> Result<Vec<Reply>, Trouble> {
-        let mut pipeline = Pipeline::with_capacity(commands.len());
+        let count = commands.len();
+        let mut pipeline = Pipeline::with_capacity(count);
         for command in commands {
-            pipeline.add_command((*command).clone());
+            pipeline.add_command(command);
         }
         let mut is_again = false;
         loop {
             let (number, mut connection) = self.connection(deadline).await?;
-            let sent = connection.send_packed_commands(&pipeline, 0, commands.len());
+            let sent = connection.send_packed_commands(&pipeline, 0, count);
             let error = match timeout_at(deadline, sent).await {
                 Ok(Ok(values)) => return Ok(self.replies(number, values)),
                 Ok(Err(error)) => error,

@@ -85,6 +85,11 @@ impl Writes {
         self.0.insert(key.to_vec(), write);
     }
 
+    /// Has this key stay as it is.
+    pub(super) fn remove(&mut self, key: &[u8]) {
+        self.0.remove(key);
+    }
+
     pub(super) fn has(&self, key: &[u8]) -> bool {
         self.0.contains_key(key)
     }

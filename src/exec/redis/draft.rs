@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::call::database;
 use crate::backend::{
-    Backend, BackendError, Cursor, Deadline, EntryRef, Expiring, Foreseen, MemoryUse, SetOutcome,
+    Backend, BackendError, Cursor, Deadline, EntryRef, Expiring, MemoryUse, Pipelined, SetOutcome,
     Sweep, Swept, Teller, Upkeep, Visitor,
 };
 use crate::contract::{Capabilities, Condition, Kind, Seq};
@@ -210,8 +210,8 @@ impl Backend for Draft<'_> {
         self.all.blocks()
     }
 
-    fn expect(&mut self, now: Millis, keys: &Foreseen<'_>) {
-        self.store().expect(now, keys);
+    fn pipelined(&mut self) -> Option<&mut dyn Pipelined> {
+        self.all.pipelined()
     }
 
     fn get(&mut self, now: Millis, key: &[u8]) -> Result<Option<EntryRef<'_>>, BackendError> {

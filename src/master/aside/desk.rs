@@ -54,6 +54,8 @@ struct Inner {
     is_stopping: bool,
     /// There is something to look at beside the jobs.
     is_nudged: bool,
+    /// Something that the engine has waited for may have come.
+    is_stirred: bool,
 }
 
 impl Desk {
@@ -100,6 +102,12 @@ impl Desk {
         std::mem::take(&mut self.lock().is_nudged)
     }
 
+    /// Something that the engine waits for has come.
+    pub(super) fn stir(&self) {
+        self.lock().is_stirred = true;
+        self.asked.notify_one();
+    }
+
     /// Asks for the end, when all that was asked for is done.
     pub(super) fn stop(&self) {
         self.lock().is_stopping = true;
@@ -127,12 +135,19 @@ impl Desk {
         inner.news.end.is_some()
     }
 
-    /// Moves what is to be done to the end of `jobs`, and waits for that at most so long where
-    /// there is nothing in it; `None` as long as it takes. Whether there will be no more.
-    pub(super) fn take(&self, jobs: &mut VecDeque<Job>, patience: Option<Duration>) -> bool {
+    /// Moves what is to be done to the end of `jobs`, if there `is_room` for it, and waits for that
+    /// or for what comes otherwise, where there is nothing in it: at most so long, `None` as long as
+    /// it takes. Whether there will be no more.
+    pub(super) fn take(
+        &self,
+        jobs: &mut VecDeque<Job>,
+        is_room: bool,
+        patience: Option<Duration>,
+    ) -> bool {
         let mut inner = self.lock();
-        let is_awaited = !inner.is_stopping && !inner.is_nudged;
-        if jobs.is_empty() && inner.jobs.is_empty() && is_awaited {
+        let is_work = is_room && (!inner.jobs.is_empty() || inner.is_stopping);
+        let has_come = inner.is_nudged || inner.is_stirred;
+        if jobs.is_empty() && !is_work && !has_come {
             inner = match patience {
                 Some(Duration::ZERO) => inner,
                 Some(patience) => {
@@ -145,8 +160,11 @@ impl Desk {
                 }
             };
         }
-        jobs.append(&mut inner.jobs);
-        inner.is_stopping
+        inner.is_stirred = false;
+        if is_room {
+            jobs.append(&mut inner.jobs);
+        }
+        inner.is_stopping && inner.jobs.is_empty()
     }
 
     /// Tells what is done.
@@ -200,15 +218,18 @@ mod tests {
     fn what_is_asked_for_comes_in_its_order_and_ends_the_waiting() {
         let desk = Desk::new(LONG);
         let mut jobs = VecDeque::new();
-        assert!(!desk.take(&mut jobs, Some(Duration::ZERO)));
+        assert!(!desk.take(&mut jobs, true, Some(Duration::ZERO)));
         thread::scope(|scope| {
             scope.spawn(|| desk.ask(["a", "b"].map(|name| Job::Run(chunk(name).0))));
             while jobs.is_empty() {
-                assert!(!desk.take(&mut jobs, None));
+                assert!(!desk.take(&mut jobs, true, None));
             }
         });
         desk.ask([Job::Run(chunk("c").0)]);
-        assert!(!desk.take(&mut jobs, None), "there is something to do");
+        assert!(
+            !desk.take(&mut jobs, true, None),
+            "there is something to do"
+        );
         assert_eq!(names(&jobs), [b"a", b"b", b"c"]);
     }
 
@@ -220,7 +241,7 @@ mod tests {
         desk.withdraw(&gone);
         assert_eq!(Arc::strong_count(&gone), 1);
         let mut jobs = VecDeque::new();
-        desk.take(&mut jobs, None);
+        desk.take(&mut jobs, true, None);
         assert_eq!(names(&jobs), [b"stays"]);
     }
 
@@ -230,7 +251,10 @@ mod tests {
         let ((before, heard_before), (after, heard_after)) = (chunk("before"), chunk("after"));
         desk.ask([Job::Run(before)]);
         desk.stop();
-        assert!(desk.take(&mut VecDeque::new(), None), "it is the last");
+        assert!(
+            desk.take(&mut VecDeque::new(), true, None),
+            "it is the last"
+        );
         desk.ask([Job::Run(chunk("left").0)]);
         desk.end(Err("on purpose".to_owned()));
         desk.ask([Job::Run(after)]);

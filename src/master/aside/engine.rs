@@ -4,40 +4,46 @@
 //! [desk](super::desk), and what came of it goes back there after the commit; whatever the backend
 //! waits for, nobody else does. Nobody calls it but its thread.
 //!
+//! A backend that asks a server has several turns under way: while it is asked what one will look
+//! at, another is run, and what a third has written is being done. What they read of each other's
+//! is told in their order, so never before it is done.
+//!
 //! A commit that fails takes back what was written since the one before. Then the replies that tell
 //! of it become that error: from the first write of the turn on, of every request that looked at
-//! data; but for those to which the backend says that what they looked at is done. From then on each chunk has a turn of its own until something was committed, so that those
-//! who only read are answered while nobody can write. Messages that tell of a change that was taken
-//! back are sent all the same.
+//! data; but for those to which the backend says that what they looked at is done. From then on
+//! each chunk has a turn of its own until something was committed, so that those who only read are
+//! answered while nobody can write. Messages that tell of a change that was taken back are sent all
+//! the same.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use super::chunk::{Author, Chunk, Done};
+use super::chunk::{Author, Done};
 use super::desk::{Desk, Job, News};
 use super::gauges::count;
+use super::groups::{Group, gather};
 use super::ledger::Ledger;
-use super::noting::Noting;
-use super::sweeps::{Outcome, Sweeps};
-use super::{NO_REQUEST, refusal};
-use crate::backend::{Backend, BackendError, MemoryUse, SharedBackend, Sweep, Upkeep};
+use super::sweeps::Sweeps;
+use crate::backend::{Backend, BackendError, MemoryUse, SharedBackend, Ticket, Upkeep};
 use crate::config::Limits;
-use crate::exec::{self, ahead};
 use crate::master::service::{Service, Session, Terms};
 use crate::master::way::wake;
-use crate::net::{CloseReason, ConnectionId, Handler, Taken, Verdict, Waker};
-use crate::protocol::{Dialect, Request, codec, frame};
+use crate::net::{ConnectionId, Waker};
 use crate::time::{Clock, Millis};
 
 /// Milliseconds after which a turn takes no further request.
 const TURN: u64 = 10;
+/// Requests after which what they wrote is sent, where nothing is on its way: so many that it costs
+/// little, and so few that others can be run meanwhile.
+const SENT_AT_ONCE: usize = 64;
+/// Groups of requests for which it is asked ahead.
+const MOST_GROUPS: usize = 16;
 /// Milliseconds without upkeep after which it is no longer left to idle time.
 const UPKEEP: u64 = 100;
 /// How long a thread that has nothing to do sleeps at most where there will be upkeep: time that is
 /// spent suspended counts for deadlines and not for sleep.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
-
 /// How long upkeep rests after a commit that failed.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -51,12 +57,17 @@ pub(super) struct Parts {
 }
 
 pub(super) struct Engine {
-    parts: Parts,
-    limits: Limits,
-    service: Service,
-    sessions: HashMap<ConnectionId, Session>,
-    jobs: VecDeque<Job>,
-    sweeps: Sweeps,
+    pub(super) parts: Parts,
+    pub(super) limits: Limits,
+    pub(super) service: Service,
+    pub(super) sessions: HashMap<ConnectionId, Session>,
+    /// What is to be run, in its order.
+    groups: VecDeque<Group>,
+    /// What was run and is not on its way yet.
+    open: Option<Ledger>,
+    /// What is on its way to be done.
+    sent: Option<(Ticket, Ledger)>,
+    pub(super) sweeps: Sweeps,
     upkeep: Upkeep,
     /// When upkeep was last done.
     kept: Millis,
@@ -76,7 +87,9 @@ impl Engine {
                 service
             },
             sessions: HashMap::new(),
-            jobs: VecDeque::new(),
+            groups: VecDeque::new(),
+            open: None,
+            sent: None,
             sweeps: Sweeps::default(),
             upkeep: Upkeep::More,
             kept: now,
@@ -90,28 +103,49 @@ impl Engine {
     /// # Errors
     /// The backend is not to be relied on any more.
     pub(super) fn run(mut self) -> Result<(), BackendError> {
+        let shared = Arc::clone(&self.parts.backend);
+        // A panic that poisoned it ended this thread, or was one of a request, which is answered.
+        let lock = || shared.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pipelined) = lock().pipelined() {
+            let desk = Arc::clone(&self.parts.desk);
+            pipelined.wake_with(Arc::new(move || desk.stir()));
+        }
+        let mut patience = self.patience(lock().as_mut());
         loop {
-            let patience = self.patience();
-            let is_last = self.parts.desk.take(&mut self.jobs, patience);
-            let (is_idle, now) = (self.jobs.is_empty(), self.parts.clock.now());
-            if is_idle && is_last {
-                return Ok(());
-            }
+            let mut jobs = VecDeque::new();
+            let is_room = self.groups.len() < MOST_GROUPS;
+            let is_last = self.parts.desk.take(&mut jobs, is_room, patience);
+            let mut backend = lock();
+            let backend = backend.as_mut();
+            let now = self.parts.clock.now();
+            self.groups.extend(gather(backend, now, jobs, &self.limits));
+            self.settle(backend, now, is_last)?;
             let has_messages = self.parts.desk.was_nudged()
                 || self
                     .service
                     .hub()
                     .next_deadline()
                     .is_some_and(|then| then <= now);
-            if !is_idle || self.is_due(now) || has_messages || !self.sweeps.is_empty() {
-                self.turn(now, is_last)?;
+            let is_ready = self.is_ready(backend, is_last);
+            if is_ready || self.is_due(now) || has_messages {
+                self.turn(backend, now, is_last);
+            } else if is_last && self.is_idle() {
+                return Ok(());
             }
+            self.close(backend, now)?;
+            self.settle(backend, now, is_last)?;
+            if is_ready || self.groups.is_empty() {
+                self.sweep(backend, now);
+            }
+            patience = self.patience(backend);
         }
     }
 
     /// How long to wait for something to do.
-    fn patience(&self) -> Option<Duration> {
-        if !self.sweeps.is_empty() {
+    fn patience(&self, backend: &mut dyn Backend) -> Option<Duration> {
+        let is_open = self.open.is_some() && self.sent.is_none();
+        let is_sweep = !self.sweeps.is_empty() && self.groups.is_empty();
+        if is_open || is_sweep || self.is_ready(backend, false) {
             return Some(Duration::ZERO);
         }
         let now = self.parts.clock.now();
@@ -121,8 +155,29 @@ impl Engine {
             Upkeep::Idle => None,
         };
         let for_subscribers = self.service.hub().next_deadline();
-        let then = for_upkeep.into_iter().chain(for_subscribers).min();
+        // Whatever is under way stirs the desk; should that fail, it is late at some time.
+        let is_under_way = self.sent.is_some() || !self.groups.is_empty();
+        let for_late = is_under_way.then(|| now.after(LONGEST_SLEEP));
+        let all = [for_upkeep, for_subscribers, for_late];
+        let then = all.into_iter().flatten().min();
         then.map(|then| then.since(now).min(LONGEST_SLEEP))
+    }
+
+    /// Whether there is nothing to run, and nothing on its way.
+    fn is_idle(&self) -> bool {
+        let is_told = self.open.is_none() && self.sent.is_none();
+        is_told && self.groups.is_empty() && self.sweeps.is_empty()
+    }
+
+    /// Whether there are requests to run for which nobody has to wait.
+    fn is_ready(&self, backend: &mut dyn Backend, is_last: bool) -> bool {
+        let Some(group) = self.groups.front() else {
+            return false;
+        };
+        match (group.ticket, backend.pipelined()) {
+            (Some(ticket), Some(pipelined)) => is_last || pipelined.is_here(ticket),
+            _ => true,
+        }
     }
 
     /// Whether it is time for upkeep.
@@ -135,253 +190,129 @@ impl Engine {
     }
 
     /// Runs what there is to do, within the time of a turn unless it is the last.
-    fn turn(&mut self, began: Millis, is_last: bool) -> Result<(), BackendError> {
-        let backend = Arc::clone(&self.parts.backend);
-        // A panic that poisoned it ended this thread, or was one of a request, which is answered.
-        let mut backend = backend.lock().unwrap_or_else(PoisonError::into_inner);
-        let backend = backend.as_mut();
+    fn turn(&mut self, backend: &mut dyn Backend, began: Millis, is_last: bool) {
         self.service.redis.load = Some(self.parts.desk.gauges.load());
         let until = (!is_last).then(|| began.after_ms(TURN));
-        let mut ledger = Ledger::default();
-        foresee(backend, began, &self.jobs, &self.limits);
-        while let Some(job) = self.jobs.pop_front() {
-            match job {
-                Job::Leave(id, why) => {
-                    for chunk in self.sweeps.leave(id) {
-                        ledger.close(chunk, Done::default());
-                    }
-                    self.leave(backend, began, id, why);
-                }
-                Job::Run(chunk) => {
-                    self.chunk(backend, chunk, until, &mut ledger);
-                    let is_over = until.is_some_and(|until| until <= self.parts.clock.now());
-                    if is_over || (self.failure.is_some() && !is_last) {
-                        break;
-                    }
-                }
+        let is_free = self.sent.is_none() && backend.pipelined().is_some();
+        let mut ledger = self.begin();
+        while self.is_ready(backend, is_last) {
+            let is_over = until.is_some_and(|until| until <= self.parts.clock.now());
+            let is_worth_it = is_free && ledger.depending() >= SENT_AT_ONCE;
+            let is_enough = is_over || is_worth_it || (self.failure.is_some() && !is_last);
+            if is_enough && !ledger.is_empty() {
+                break;
             }
-        }
-        if let Some((chunk, swept)) = self.sweeps.step(backend, began) {
-            self.go_on(backend, chunk, swept, until, &mut ledger);
+            self.next(backend, began, until, &mut ledger);
         }
         self.keep(backend, began, ledger.is_empty());
         self.service.turn(backend, began).tell_gone();
+        self.open = Some(ledger);
+    }
+
+    /// What is run now is noted in this.
+    fn begin(&mut self) -> Ledger {
+        let open = self.open.take();
+        open.unwrap_or_else(|| Ledger::new(self.sent.is_some()))
+    }
+
+    /// Goes on with what goes over all entries.
+    fn sweep(&mut self, backend: &mut dyn Backend, now: Millis) {
+        if let Some((chunk, swept)) = self.sweeps.step(backend, now) {
+            let mut ledger = self.begin();
+            self.go_on(backend, chunk, swept, &mut ledger);
+            self.open = Some(ledger);
+        }
+    }
+
+    /// Does the next job.
+    fn next(
+        &mut self,
+        backend: &mut dyn Backend,
+        now: Millis,
+        until: Option<Millis>,
+        ledger: &mut Ledger,
+    ) {
+        let Some(group) = self.groups.front_mut() else {
+            return;
+        };
+        let ticket = group.ticket.take();
+        let job = group.jobs.pop_front();
+        if group.jobs.is_empty() {
+            self.groups.pop_front();
+        }
+        if let (Some(ticket), Some(pipelined)) = (ticket, backend.pipelined()) {
+            pipelined.look(now, ticket);
+        }
+        match job {
+            Some(Job::Leave(id, why)) => {
+                for chunk in self.sweeps.leave(id) {
+                    ledger.close(chunk, Done::default());
+                }
+                self.leave(backend, now, id, why);
+            }
+            Some(Job::Run(chunk)) => self.chunk(backend, chunk, until, ledger),
+            None => {}
+        }
+    }
+
+    /// Has done what the turn wrote, unless what an earlier one wrote is still on its way.
+    fn close(&mut self, backend: &mut dyn Backend, now: Millis) -> Result<(), BackendError> {
+        let Some(ledger) = self.open.take_if(|_| self.sent.is_none()) else {
+            return Ok(());
+        };
+        if let Some(pipelined) = backend.pipelined() {
+            self.sent = Some((pipelined.submit(), ledger));
+            return Ok(());
+        }
         let committed = backend.commit();
+        self.committed(backend, now, ledger, committed)
+    }
+
+    /// Tells of what was on its way and is done.
+    fn settle(
+        &mut self,
+        backend: &mut dyn Backend,
+        now: Millis,
+        is_last: bool,
+    ) -> Result<(), BackendError> {
+        let Some(pipelined) = backend.pipelined() else {
+            return Ok(());
+        };
+        let is_here = |ticket| is_last || pipelined.is_here(ticket);
+        let Some((ticket, ledger)) = self.sent.take_if(|(ticket, _)| is_here(*ticket)) else {
+            return Ok(());
+        };
+        let committed = pipelined.finish(ticket);
+        self.committed(backend, now, ledger, committed)
+    }
+
+    /// Tells what came of a turn.
+    fn committed(
+        &mut self,
+        backend: &mut dyn Backend,
+        now: Millis,
+        mut ledger: Ledger,
+        committed: Result<(), BackendError>,
+    ) -> Result<(), BackendError> {
         let memory = backend.memory_use();
         count(&self.parts.desk.gauges.turns);
-        let is_done_in_part = match &committed {
-            Ok(()) => false,
-            Err(error) => ledger.take_back(error, |key| backend.is_done(key)),
-        };
+        let mut is_done_in_part = false;
+        if let Err(error) = &committed {
+            is_done_in_part = ledger.take_back(error, |key| backend.is_done(key));
+            if let Some(later) = &mut self.open {
+                later.take_back(error, |key| backend.is_done(key));
+            }
+        }
         let has_written = ledger.has_written();
-        self.tell(began, ledger, memory);
+        self.tell(now, ledger, memory);
         match committed {
             Err(error) if is_done_in_part => {
                 count(&self.parts.desk.gauges.failed_commits);
                 tracing::warn!(%error, "some of what was written is not done");
                 Ok(())
             }
-            committed => self.judge(began, committed, has_written),
+            committed => self.judge(now, committed, has_written),
         }
-    }
-
-    /// Forgets a connection.
-    fn leave(
-        &mut self,
-        backend: &mut dyn Backend,
-        now: Millis,
-        id: ConnectionId,
-        why: CloseReason,
-    ) {
-        if let Some(session) = self.sessions.remove(&id) {
-            self.service.turn(backend, now).closed(id, session, why);
-        }
-    }
-
-    /// Runs requests of one author, at least one if any, until the time is over or their replies
-    /// are enough for now.
-    fn chunk(
-        &mut self,
-        backend: &mut dyn Backend,
-        chunk: Arc<Chunk>,
-        until: Option<Millis>,
-        ledger: &mut Ledger,
-    ) {
-        match &chunk.author {
-            Author::Handle(_) if !chunk.begin() => {}
-            Author::Handle(_) => match self.sweep_of(backend, Dialect::Native, &chunk.bytes) {
-                Some(what) => self.sweeps.begin(chunk, what),
-                None => self.call(backend, chunk, None, ledger),
-            },
-            &Author::Connection {
-                id,
-                origin,
-                dialect,
-                lost,
-            } => {
-                let now = self.parts.clock.now();
-                let session = self
-                    .sessions
-                    .entry(id)
-                    .or_insert_with(|| Session::new(origin));
-                self.service.turn(backend, now).begin(id, session, dialect);
-                if let (Some(lost), Some(redis)) = (lost, session.redis_mut()) {
-                    redis.lose(&mut self.service.hub(), lost);
-                }
-                let is_begun = chunk.begin();
-                let sweep = self.sweep_of(backend, dialect, &chunk.bytes);
-                match sweep.filter(|_| is_begun && self.runs_at_once(id)) {
-                    Some(what) => self.sweeps.begin(chunk, what),
-                    None => self.requests(backend, (id, chunk, is_begun), None, until, ledger),
-                }
-            }
-        }
-    }
-
-    /// Runs a chunk whose sweep is done, or gives it back if nobody waits for it.
-    fn go_on(
-        &mut self,
-        backend: &mut dyn Backend,
-        chunk: Arc<Chunk>,
-        swept: Option<Outcome>,
-        until: Option<Millis>,
-        ledger: &mut Ledger,
-    ) {
-        match &chunk.author {
-            Author::Handle(_) if swept.is_none() => {}
-            Author::Handle(_) => self.call(backend, chunk, swept, ledger),
-            &Author::Connection { id, .. } => {
-                let is_wanted = swept.is_some();
-                self.requests(backend, (id, chunk, is_wanted), swept, until, ledger);
-            }
-        }
-    }
-
-    /// What the first of these requests has done with all entries, where that takes its time.
-    fn sweep_of(&self, backend: &dyn Backend, dialect: Dialect, bytes: &[u8]) -> Option<Sweep> {
-        if !backend.is_shared() {
-            return None;
-        }
-        ahead::sweep(dialect, bytes, &self.limits)
-    }
-
-    /// Whether the next request of a connection would be run, and not refused or kept for later.
-    fn runs_at_once(&mut self, id: ConnectionId) -> bool {
-        self.sessions.get_mut(&id).is_some_and(|session| {
-            let is_open = session.is_open();
-            session
-                .redis_mut()
-                .map_or(is_open, |redis| redis.runs_at_once())
-        })
-    }
-
-    fn requests(
-        &mut self,
-        backend: &mut dyn Backend,
-        (id, chunk, is_begun): (ConnectionId, Arc<Chunk>, bool),
-        mut swept: Option<Outcome>,
-        until: Option<Millis>,
-        ledger: &mut Ledger,
-    ) {
-        let Self {
-            parts,
-            limits,
-            service,
-            sessions,
-            ..
-        } = self;
-        let session = sessions
-            .get_mut(&id)
-            .expect("whoever has requests run has a session");
-        let bytes = &chunk.bytes;
-        let dialect = match chunk.author {
-            Author::Connection { dialect, .. } => dialect,
-            Author::Handle(_) => Dialect::Native,
-        };
-        let is_shared = backend.is_shared();
-        let mut done = Done::default();
-        while done.used < bytes.len() && done.close.is_none() {
-            let rest = &bytes[done.used..];
-            if !is_begun || chunk.is_given_up() {
-                if let Some(redis) = session.redis_mut() {
-                    redis.lose(&mut service.hub(), refusal::lost(rest, limits));
-                }
-                done.used = bytes.len();
-                break;
-            }
-            let now = parts.clock.now();
-            let is_enough = until.is_some_and(|until| until <= now);
-            if done.used > 0 && (is_enough || done.out.len() > limits.high_mark) {
-                break;
-            }
-            if done.used > 0 && is_shared && ahead::sweep(dialect, rest, limits).is_some() {
-                // It is the first when it comes back.
-                break;
-            }
-            let start = done.out.len();
-            let mut noting = Noting::new(backend, swept.take());
-            let taken = service
-                .turn(&mut noting, now)
-                .request(id, session, rest, &mut done.out);
-            count(&parts.desk.gauges.requests);
-            ledger.note(noting.seen, noting.touched, rest, start..done.out.len());
-            match taken {
-                Taken::Request(len, verdict) => {
-                    done.used += len;
-                    if let Verdict::Close(why) = verdict {
-                        done.close = Some(CloseReason::Rejected(why));
-                    }
-                }
-                Taken::Garbage(why) => done.close = Some(CloseReason::Garbage(why)),
-                // To the loop it was none, which did not know of what was given up before.
-                Taken::Nothing | Taken::Along(_) | Taken::Full => {
-                    done.close = Some(CloseReason::Garbage(NO_REQUEST));
-                }
-            }
-        }
-        done.is_open = session.is_open();
-        done.unsent = session
-            .redis_mut()
-            .map_or(0, |redis| redis.unsent_replies());
-        ledger.close(chunk, done);
-    }
-
-    /// Runs the request of a handle.
-    fn call(
-        &mut self,
-        backend: &mut dyn Backend,
-        chunk: Arc<Chunk>,
-        swept: Option<Outcome>,
-        ledger: &mut Ledger,
-    ) {
-        // Handles are trusted with their own memory; what is too long for the store is refused as
-        // everybody's is.
-        let Ok(Some(frame)) = frame::split(&chunk.bytes, usize::MAX) else {
-            unreachable!("a handle writes whole frames");
-        };
-        let mut done = Done::default();
-        let mut noting = Noting::new(backend, swept);
-        if let Ok(request) = codec::read_request(frame) {
-            let now = self.parts.clock.now();
-            let reply = match request {
-                Request::Publish { channel, message } => {
-                    exec::publish(&mut self.service.hub(), &self.limits, channel, message)
-                }
-                _ => exec::execute(&mut noting, now, &self.limits, &request),
-            };
-            codec::write_reply(&mut done.out, frame.header.id, &reply);
-            let changes = exec::changes(&request, &reply);
-            drop(reply);
-            for (database, event, key) in changes.into_iter().flatten() {
-                self.service
-                    .hub()
-                    .changed(&mut noting, database, event, key);
-            }
-        }
-        count(&self.parts.desk.gauges.requests);
-        let written = 0..done.out.len();
-        ledger.note(noting.seen, noting.touched, &chunk.bytes, written);
-        ledger.close(chunk, done);
     }
 
     /// Does a step of upkeep if it is time to: in idle time, or where there was none for long.
@@ -450,20 +381,4 @@ impl Engine {
         }
         Ok(())
     }
-}
-
-/// Tells the backend which keys the waiting requests look at.
-fn foresee(backend: &mut dyn Backend, now: Millis, jobs: &VecDeque<Job>, limits: &Limits) {
-    backend.expect(now, &|visit| {
-        for job in jobs {
-            let Job::Run(chunk) = job else {
-                continue;
-            };
-            let dialect = match chunk.author {
-                Author::Connection { dialect, .. } => dialect,
-                Author::Handle(_) => Dialect::Native,
-            };
-            ahead::keys(dialect, &chunk.bytes, limits, visit);
-        }
-    });
 }

@@ -18,9 +18,12 @@ use crate::protocol::{Dialect, frame};
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     entries: Vec<Entry>,
-    /// Replies of the chunk at hand that depend on the commit.
+    /// Replies of the chunk at hand that depend on a commit.
     open: Vec<Reply>,
+    /// What is read may be of what an earlier turn wrote that is not committed.
+    is_early: bool,
     has_written: bool,
+    depending: usize,
 }
 
 #[derive(Debug)]
@@ -41,6 +44,14 @@ struct Reply {
 }
 
 impl Ledger {
+    /// Of a turn that is run before an earlier one is committed, or is not.
+    pub(super) fn new(is_early: bool) -> Self {
+        Self {
+            is_early,
+            ..Self::default()
+        }
+    }
+
     /// Notes the request at the front of `request`: what it saw, and where its reply stands.
     pub(super) fn note(
         &mut self,
@@ -50,7 +61,7 @@ impl Ledger {
         reply: Range<usize>,
     ) {
         self.has_written |= seen == Seen::Written;
-        if self.has_written && seen > Seen::Nothing && !reply.is_empty() {
+        if (self.has_written || self.is_early) && seen > Seen::Nothing && !reply.is_empty() {
             let frame = frame::split(request, usize::MAX).ok().flatten();
             self.open.push(Reply {
                 id: frame.map_or(0, |frame| frame.header.id),
@@ -63,6 +74,7 @@ impl Ledger {
     /// What was noted since the last one is of this chunk.
     pub(super) fn close(&mut self, chunk: Arc<Chunk>, done: Done) {
         let depending = std::mem::take(&mut self.open);
+        self.depending += depending.len();
         self.entries.push(Entry {
             chunk,
             done,
@@ -72,6 +84,11 @@ impl Ledger {
 
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    /// How many replies depend on a commit.
+    pub(super) fn depending(&self) -> usize {
+        self.depending
     }
 
     pub(super) fn has_written(&self) -> bool {
@@ -96,21 +113,24 @@ impl Ledger {
                 Author::Handle(_) => Dialect::Native,
             };
             let replies = std::mem::take(&mut entry.done.out);
+            let out = &mut entry.done.out;
             let mut rest = 0;
-            for reply in entry.depending.drain(..) {
-                if is_spared(&reply) {
-                    spares = true;
-                    continue;
-                }
-                let Reply { id, bytes, .. } = reply;
-                entry
-                    .done
-                    .out
-                    .extend_from_slice(&replies[rest..bytes.start]);
-                refuse(dialect, id, error, &mut entry.done.out);
+            entry.depending.retain_mut(|reply| {
+                let bytes = reply.bytes.clone();
+                out.extend_from_slice(&replies[rest..bytes.start]);
                 rest = bytes.end;
-            }
-            entry.done.out.extend_from_slice(&replies[rest..]);
+                let is_spared = is_spared(reply);
+                spares |= is_spared;
+                let start = out.len();
+                if is_spared {
+                    out.extend_from_slice(&replies[bytes]);
+                    reply.bytes = start..out.len();
+                } else {
+                    refuse(dialect, reply.id, error, out);
+                }
+                is_spared
+            });
+            out.extend_from_slice(&replies[rest..]);
         }
         spares
     }

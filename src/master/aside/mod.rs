@@ -8,7 +8,9 @@
 //! | `line` | what the loop knows of a connection |
 //! | `chunk` | requests on their way, and what came of them |
 //! | `desk` | where both threads meet |
-//! | `engine` | the backend's thread |
+//! | `engine` | the backend's thread: its turns |
+//! | `groups`, `runs` | requests that wait for a turn, and how they are run in it |
+//! | `sweeps` | requests that go over all entries, between the turns |
 //! | `noting`, `ledger` | what a turn did, and what of it a failed commit takes back |
 //! | `refusal` | errors in place of replies |
 //! | `caller` | the way of handles in this process |
@@ -34,10 +36,12 @@ mod chunk;
 mod desk;
 mod engine;
 mod gauges;
+mod groups;
 mod ledger;
 mod line;
 mod noting;
 mod refusal;
+mod runs;
 mod sweeps;
 
 use std::collections::VecDeque;

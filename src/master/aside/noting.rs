@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::sweeps::Outcome;
 use crate::backend::{
-    Backend, BackendError, Cursor, Deadline, EntryRef, Expiring, Foreseen, MemoryUse, SetOutcome,
+    Backend, BackendError, Cursor, Deadline, EntryRef, Expiring, MemoryUse, Pipelined, SetOutcome,
     Sweep, Swept, Teller, Upkeep, Visitor,
 };
 use crate::contract::{Capabilities, Condition, Kind, Seq};
@@ -100,8 +100,8 @@ impl Backend for Noting<'_> {
         self.inner.is_shared()
     }
 
-    fn expect(&mut self, now: Millis, keys: &Foreseen<'_>) {
-        self.inner.expect(now, keys);
+    fn pipelined(&mut self) -> Option<&mut dyn Pipelined> {
+        self.inner.pipelined()
     }
 
     fn expiring(&mut self, now: Millis) -> Option<Expiring> {
