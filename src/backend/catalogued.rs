@@ -385,6 +385,14 @@ macro_rules! delegate_backend {
                 self.0.get(now, key)
             }
 
+            fn value(
+                &mut self,
+                now: Millis,
+                key: &[u8],
+            ) -> Result<Option<$crate::backend::Looked<'_>>, BackendError> {
+                self.0.value(now, key)
+            }
+
             fn set(
                 &mut self,
                 now: Millis,

@@ -8,7 +8,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::{
-    Backend, BackendError, Cursor, Deadline, EntryRef, Expiring, MemoryBackend, MemoryUse,
+    Backend, BackendError, Cursor, Deadline, EntryRef, Expiring, Looked, MemoryBackend, MemoryUse,
     Pipelined, SetOutcome, Sweep, Swept, Teller, Upkeep, Visitor,
 };
 use crate::config::Memory;
@@ -126,6 +126,10 @@ impl Backend for Databases {
 
     fn get(&mut self, now: Millis, key: &[u8]) -> Result<Option<EntryRef<'_>>, BackendError> {
         self.first.get(now, key)
+    }
+
+    fn value(&mut self, now: Millis, key: &[u8]) -> Result<Option<Looked<'_>>, BackendError> {
+        self.first.value(now, key)
     }
 
     fn set(

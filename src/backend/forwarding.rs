@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::{
-    Backend, BackendError, Cursor, Deadline, EntryRef, Expiring, Foreseen, MemoryUse, Pipelined,
-    SetOutcome, Sweep, Swept, Teller, Ticket, Upkeep, Visitor, Wake, Walk,
+    Backend, BackendError, Cursor, Deadline, EntryRef, Expiring, Foreseen, Look, Looked, MemoryUse,
+    Pipelined, SetOutcome, Sweep, Swept, Teller, Ticket, Upkeep, Visitor, Wake, Walk,
 };
 use crate::config::WhenFull;
 use crate::contract::{Capabilities, Condition, Gone, Kind, Seq};
@@ -63,6 +63,11 @@ impl Backend for Recorder {
     fn get(&mut self, now: Millis, key: &[u8]) -> Result<Option<EntryRef<'_>>, BackendError> {
         self.note("get", (now, key));
         Ok(Some(entry()))
+    }
+
+    fn value(&mut self, now: Millis, key: &[u8]) -> Result<Option<Looked<'_>>, BackendError> {
+        self.note("value", (now, key));
+        Ok(Some((Kind::Hash, Cow::Borrowed(b"looked"))))
     }
 
     fn set(
@@ -207,7 +212,7 @@ impl Pipelined for Recorder {
 
     fn ask(&mut self, now: Millis, keys: &Foreseen<'_>) -> Ticket {
         let mut given = Vec::new();
-        keys(&mut |key| given.push(key.to_vec()));
+        keys(&mut |key, look| given.push((key.to_vec(), look)));
         self.note("pipelined", ("ask", now, given));
         Ticket(18)
     }
@@ -222,7 +227,7 @@ impl Pipelined for Recorder {
         Ok(())
     }
 
-    fn is_here(&self, _ticket: Ticket) -> bool {
+    fn is_here(&mut self, _ticket: Ticket) -> bool {
         true
     }
 }
@@ -246,10 +251,11 @@ const CALLS: &[(&str, Call)] = &[
     ("blocks", |store| shown(store.blocks())),
     ("pipelined", |store| {
         let pipelined = store.pipelined().expect("it was there below");
-        let ticket = pipelined.ask(NOW, &|visit| visit(b"key"));
+        let ticket = pipelined.ask(NOW, &|visit| visit(b"key", Look::Value));
         shown((ticket, pipelined.is_here(ticket)))
     }),
     ("get", |store| shown(store.get(NOW, b"key"))),
+    ("value", |store| shown(store.value(NOW, b"key"))),
     ("set", |store| {
         shown(store.set(NOW, b"key", b"value", AT, Condition::IfSeq(Seq(1))))
     }),

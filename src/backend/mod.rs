@@ -74,6 +74,9 @@ pub struct EntryRef<'a> {
     pub kind: Kind,
 }
 
+/// What a value is, and the value.
+pub type Looked<'a> = (Kind, Cow<'a, [u8]>);
+
 /// When a written entry shall stop being visible.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deadline {
@@ -108,8 +111,27 @@ impl Cursor {
 /// Receives the entries of a walk, key and entry.
 pub type Visitor<'v> = dyn FnMut(&[u8], EntryRef<'_>) -> Walk + 'v;
 
-/// Gives the keys that are about to be looked at.
-pub type Foreseen<'f> = dyn Fn(&mut dyn FnMut(&[u8])) + 'f;
+/// Gives the keys that are about to be looked at, and what of their entries is.
+pub type Foreseen<'f> = dyn Fn(&mut dyn FnMut(&[u8], Look)) + 'f;
+
+/// What of an entry is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Look {
+    /// Whether it is there, and until when: by [`Backend::touch`] and [`Backend::destroy`].
+    Deadline,
+    /// Its value: by [`Backend::value`].
+    Value,
+    /// All of it.
+    Entry,
+}
+
+impl Look {
+    /// Both looks at once.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        if self == other { self } else { Self::Entry }
+    }
+}
 
 /// Is told which entry went by itself: the number of its database, why, and its key.
 pub type Teller<'t> = dyn FnMut(u8, Gone, &[u8]) + 't;
@@ -226,6 +248,12 @@ pub trait Backend: Send {
 
     /// The live entry with this key.
     fn get(&mut self, now: Millis, key: &[u8]) -> Result<Option<EntryRef<'_>>, BackendError>;
+
+    /// The value of the live entry with this key, for who looks at nothing else of it.
+    fn value(&mut self, now: Millis, key: &[u8]) -> Result<Option<Looked<'_>>, BackendError> {
+        let found = self.get(now, key)?;
+        Ok(found.map(|entry| (entry.kind, entry.value)))
+    }
 
     /// Writes an entry: value and deadline are replaced together.
     fn set(

@@ -41,5 +41,5 @@ pub trait Pipelined {
     fn finish(&mut self, ticket: Ticket) -> Result<(), BackendError>;
 
     /// Whether nobody has to wait for this any more.
-    fn is_here(&self, ticket: Ticket) -> bool;
+    fn is_here(&mut self, ticket: Ticket) -> bool;
 }

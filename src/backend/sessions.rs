@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use super::session::{Cookie, Lifetime, with_expires};
 use super::{
-    Backend, BackendError, Cursor, Deadline, EntryRef, Expiring, MemoryUse, Pipelined, SetOutcome,
-    Sweep, Swept, Teller, Upkeep, Visitor, Walk,
+    Backend, BackendError, Cursor, Deadline, EntryRef, Expiring, Foreseen, Look, Looked, MemoryUse,
+    Pipelined, SetOutcome, Sweep, Swept, Teller, Ticket, Upkeep, Visitor, Wake, Walk,
 };
 use crate::config::Sessions;
 use crate::contract::{Capabilities, Condition, Kind, Seq};
@@ -58,6 +58,10 @@ impl SessionRules {
             Some(Lifetime::Browser) => self.browser(now),
             None => asked,
         }
+    }
+
+    fn below(&mut self) -> &mut dyn Pipelined {
+        self.inner.pipelined().expect("else this is not, either")
     }
 
     /// The deadline of a session whose cookie has none.
@@ -109,7 +113,8 @@ impl Backend for SessionRules {
     }
 
     fn pipelined(&mut self) -> Option<&mut dyn Pipelined> {
-        self.inner.pipelined()
+        self.inner.pipelined()?;
+        Some(self)
     }
 
     fn blocks(&self) -> bool {
@@ -124,6 +129,14 @@ impl Backend for SessionRules {
         let is_session = self.is_session(key);
         let found = self.inner.get(now, key)?;
         Ok(found.map(|entry| if is_session { renewed(entry) } else { entry }))
+    }
+
+    fn value(&mut self, now: Millis, key: &[u8]) -> Result<Option<Looked<'_>>, BackendError> {
+        if !self.is_session(key) {
+            return self.inner.value(now, key);
+        }
+        let found = self.get(now, key)?;
+        Ok(found.map(|entry| (entry.kind, entry.value)))
     }
 
     fn set(
@@ -250,6 +263,39 @@ impl Backend for SessionRules {
 
     fn is_done(&self, key: &[u8]) -> bool {
         self.inner.is_done(key)
+    }
+}
+
+/// The cookie of a session tells its deadline, so who looks at the value looks at both.
+impl Pipelined for SessionRules {
+    fn wake_with(&mut self, wake: Wake) {
+        self.below().wake_with(wake);
+    }
+
+    fn ask(&mut self, now: Millis, keys: &Foreseen<'_>) -> Ticket {
+        let prefix = self.sessions.prefix.clone();
+        self.below().ask(now, &|visit| {
+            keys(&mut |key, look| {
+                let is_shown = look == Look::Value && key.starts_with(&prefix);
+                visit(key, if is_shown { Look::Entry } else { look });
+            });
+        })
+    }
+
+    fn look(&mut self, now: Millis, ticket: Ticket) {
+        self.below().look(now, ticket);
+    }
+
+    fn submit(&mut self) -> Ticket {
+        self.below().submit()
+    }
+
+    fn finish(&mut self, ticket: Ticket) -> Result<(), BackendError> {
+        self.below().finish(ticket)
+    }
+
+    fn is_here(&mut self, ticket: Ticket) -> bool {
+        self.below().is_here(ticket)
     }
 }
 

@@ -21,8 +21,8 @@ use std::time::Duration;
 
 use super::graves::{Fate, Grave, Graves};
 use super::{
-    Backend, BackendError, Cursor, Deadline, EntryRef, Expiring, MemoryUse, Pipelined, SetOutcome,
-    Sweep, Swept, Teller, Upkeep, Visitor,
+    Backend, BackendError, Cursor, Deadline, EntryRef, Expiring, Looked, MemoryUse, Pipelined,
+    SetOutcome, Sweep, Swept, Teller, Upkeep, Visitor,
 };
 use crate::config::Tombstone;
 use crate::contract::{Capabilities, Condition, Kind, Seq};
@@ -143,6 +143,10 @@ impl Backend for View {
 
     fn get(&mut self, now: Millis, key: &[u8]) -> Result<Option<EntryRef<'_>>, BackendError> {
         self.store().get(now, key)
+    }
+
+    fn value(&mut self, now: Millis, key: &[u8]) -> Result<Option<Looked<'_>>, BackendError> {
+        self.store().value(now, key)
     }
 
     fn set(
@@ -329,6 +333,10 @@ impl Backend for Tombstones {
 
     fn get(&mut self, now: Millis, key: &[u8]) -> Result<Option<EntryRef<'_>>, BackendError> {
         self.first().get(now, key)
+    }
+
+    fn value(&mut self, now: Millis, key: &[u8]) -> Result<Option<Looked<'_>>, BackendError> {
+        self.first().value(now, key)
     }
 
     fn set(

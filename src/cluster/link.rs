@@ -9,7 +9,7 @@ use super::dumps::LastDump;
 use super::options::{Options, Role};
 use super::serving::Serving;
 use super::together::Together;
-use crate::backend::{Backend, SharedBackend};
+use crate::backend::{Backend, Look, SharedBackend};
 use crate::client::{self, Answer, Connection};
 use crate::config::Limits;
 use crate::contract::Capabilities;
@@ -133,8 +133,10 @@ impl Local {
         }
         let answers = self.committed(|backend, now| {
             if let Some(pipelined) = backend.pipelined() {
-                let keys = |visit: &mut dyn FnMut(&[u8])| {
-                    requests.iter().filter_map(ahead::key).for_each(visit);
+                let keys = |visit: &mut dyn FnMut(&[u8], Look)| {
+                    for (key, look) in requests.iter().filter_map(ahead::key) {
+                        visit(key, look);
+                    }
                 };
                 let ticket = pipelined.ask(now, &keys);
                 pipelined.look(now, ticket);

@@ -3,18 +3,25 @@
 //! at unforeseen is asked for by itself.
 
 use super::redis;
-use crate::backend::Sweep;
+use crate::backend::{Look, Sweep};
 use crate::config::Limits;
 use crate::protocol::{Dialect, Op, Request, codec, frame};
 
-/// Gives `visit` the keys that the requests in some bytes look at.
-pub(crate) fn keys(dialect: Dialect, bytes: &[u8], limits: &Limits, visit: &mut dyn FnMut(&[u8])) {
+/// Gives `visit` the keys that the requests in some bytes look at, and what of their entries.
+pub(crate) fn keys(
+    dialect: Dialect,
+    bytes: &[u8],
+    limits: &Limits,
+    visit: &mut dyn FnMut(&[u8], Look),
+) {
     match dialect {
         Dialect::Native => {
             let mut rest = bytes;
             while let Ok(Some(frame)) = frame::split(rest, limits.max_body()) {
                 if let Ok(request) = codec::read_request(frame) {
-                    key(&request).into_iter().for_each(&mut *visit);
+                    if let Some((key, look)) = key(&request) {
+                        visit(key, look);
+                    }
                 }
                 rest = &rest[frame.wire_len()..];
             }
@@ -38,10 +45,11 @@ pub(crate) fn sweep(dialect: Dialect, bytes: &[u8], limits: &Limits) -> Option<S
     }
 }
 
-/// The key that a native request looks at.
-pub(crate) fn key<'r>(request: &Request<'r>) -> Option<&'r [u8]> {
+/// The key that a native request looks at, and what of its entry.
+pub(crate) fn key<'r>(request: &Request<'r>) -> Option<(&'r [u8], Look)> {
     match *request {
-        Request::Get { key } | Request::Touch { key, .. } | Request::Destroy { key } => Some(key),
+        Request::Get { key } => Some((key, Look::Entry)),
+        Request::Touch { key, .. } | Request::Destroy { key } => Some((key, Look::Deadline)),
         _ => None,
     }
 }

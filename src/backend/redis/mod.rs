@@ -25,13 +25,14 @@ mod slots;
 mod walk;
 mod writes;
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
 use redis::{Cmd, Value};
 
-use self::held::{Held, version};
+use self::held::{Held, Term, version};
 use self::link::Link;
 use self::near::Near;
 use self::node::Repeat;
@@ -40,11 +41,11 @@ use self::sending::{Failures, Sent};
 use self::walk::Walks;
 use self::writes::{Write, Writes, left};
 use super::{
-    Backend, BackendError, Cursor, Deadline, EntryRef, Pipelined, SetOutcome, Sweep, Swept,
-    Visitor, Walk,
+    Backend, BackendError, Cursor, Deadline, EntryRef, Look, Looked, Pipelined, SetOutcome, Sweep,
+    Swept, Visitor, Walk,
 };
 use crate::config;
-use crate::contract::{Capabilities, Condition, Seq};
+use crate::contract::{Capabilities, Condition, Kind, Seq};
 use crate::error::Error;
 use crate::time::Millis;
 
@@ -157,7 +158,7 @@ impl RedisBackend {
             .map_err(|trouble| failed(trouble.into()))?;
         // Of a cluster that server may be away that has it, or have something else there.
         let is_one = !backend.link.is_cluster();
-        if let (Err(error), true) = (backend.held(Millis::ZERO, b""), is_one) {
+        if let (Err(error), true) = (backend.held(Millis::ZERO, b"", Look::Entry), is_one) {
             return Err(failed(error));
         }
         backend.found.clear();
@@ -238,7 +239,12 @@ impl Backend for RedisBackend {
     }
 
     fn get(&mut self, now: Millis, key: &[u8]) -> Result<Option<EntryRef<'_>>, BackendError> {
-        Ok(self.held(now, key)?.map(Held::entry))
+        Ok(self.held(now, key, Look::Entry)?.map(Held::entry))
+    }
+
+    fn value(&mut self, now: Millis, key: &[u8]) -> Result<Option<Looked<'_>>, BackendError> {
+        let held = self.held(now, key, Look::Value)?;
+        Ok(held.map(|held| (Kind::Bytes, Cow::Borrowed(held.bytes()))))
     }
 
     fn set(
@@ -259,27 +265,26 @@ impl Backend for RedisBackend {
         let at = match deadline {
             Deadline::Never => None,
             Deadline::At(at) => Some(at),
-            Deadline::Keep => self.held(now, key)?.and_then(|held| held.deadline),
+            Deadline::Keep => {
+                let held = self.held(now, key, Look::Deadline)?;
+                held.and_then(Held::deadline)
+            }
         };
         if at.is_some_and(|at| at <= now) {
             self.write(key, Write::Unlink, None);
         } else {
             let write = Write::Set {
-                value: value.to_vec(),
                 milliseconds: at.map(|at| left(now, at)),
                 is_kept: deadline == Deadline::Keep,
             };
-            let held = Held {
-                value: value.to_vec(),
-                deadline: at,
-            };
+            let held = Held::new(value.to_vec(), at);
             self.write(key, write, Some(held));
         }
         Ok(SetOutcome::Stored(version(value)))
     }
 
     fn touch(&mut self, now: Millis, key: &[u8], deadline: Deadline) -> Result<bool, BackendError> {
-        let Some(mut held) = self.held(now, key)?.cloned() else {
+        let Some(mut held) = self.held(now, key, Look::Deadline)?.cloned() else {
             return Ok(false);
         };
         let at = match deadline {
@@ -291,14 +296,14 @@ impl Backend for RedisBackend {
             Deadline::At(at) => Some(at),
             Deadline::Keep => return Ok(true),
         };
-        held.deadline = at;
+        held.term = at.map_or(Term::Never, Term::At);
         let milliseconds = at.map(|at| left(now, at));
         self.write(key, Write::Expire { milliseconds }, Some(held));
         Ok(true)
     }
 
     fn destroy(&mut self, now: Millis, key: &[u8]) -> Result<bool, BackendError> {
-        let is_there = self.held(now, key)?.is_some();
+        let is_there = self.held(now, key, Look::Deadline)?.is_some();
         if is_there {
             self.write(key, Write::Unlink, None);
         }
@@ -319,7 +324,9 @@ impl Backend for RedisBackend {
                 // What is left of an entry's time counts from when the servers tell it.
                 let now = now.after(began.elapsed());
                 let left = step.keys.len().saturating_sub(self.at_once(WALKED));
-                let question = self.question(now, step.keys.split_off(left));
+                let keys = step.keys.split_off(left).into_iter();
+                let keys = keys.map(|key| (key, Look::Entry));
+                let question = self.question(now, keys.collect());
                 let mut answers = self.answers(question).into_iter();
                 while let Some((key, held)) = answers.next() {
                     let held = match held {

@@ -175,7 +175,7 @@ impl Inside {
 }
 
 fn cost(key: &[u8], held: &Held) -> usize {
-    2 * key.len() + held.value.len() + OVERHEAD
+    2 * key.len() + held.bytes().len() + OVERHEAD
 }
 
 #[cfg(test)]
@@ -183,10 +183,7 @@ mod tests {
     use super::*;
 
     fn held(value: &[u8]) -> Held {
-        Held {
-            value: value.to_vec(),
-            deadline: None,
-        }
+        Held::new(value.to_vec(), None)
     }
 
     fn put(near: &Near, key: &[u8], value: &[u8]) {

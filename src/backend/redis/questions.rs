@@ -1,11 +1,13 @@
 //! What servers are asked for: ahead, for many at once, or when somebody looks.
 
+use redis::Value;
+
 use super::flight::Flight;
 use super::held::{Held, entry};
-use super::node::Repeat;
+use super::node::{Repeat, Reply, Trouble};
 use super::sending::Sent;
 use super::{RedisBackend, command};
-use crate::backend::{BackendError, Foreseen, Pipelined, Ticket, Wake};
+use crate::backend::{BackendError, Foreseen, Look, Pipelined, Ticket, Wake};
 use crate::time::Millis;
 
 /// Keys that are asked for at once.
@@ -22,12 +24,15 @@ pub(super) struct Question {
     now: Millis,
     /// In their order.
     keys: Vec<Asked>,
+    /// The values that nothing else is asked with are in the first reply.
+    is_at_once: bool,
     flight: Flight,
 }
 
 /// A key whose entry was asked for.
 struct Asked {
     key: Vec<u8>,
+    look: Look,
     /// The near cache has it, and the servers were not asked.
     near: Option<Held>,
     /// It was written since, so what is said of it is old.
@@ -41,27 +46,52 @@ impl RedisBackend {
     }
 
     /// Asks for entries.
-    pub(super) fn question(&mut self, now: Millis, mut keys: Vec<Vec<u8>>) -> Question {
-        keys.sort_unstable();
-        keys.dedup();
-        let mut commands = Vec::new();
-        let mut asked = Vec::with_capacity(keys.len());
-        for key in keys {
-            let name = self.name(&key);
-            let near = self.near.as_ref().and_then(|near| near.ask(&name));
-            if near.is_none() {
-                commands.extend([command("GET", &name), command("PTTL", &name)]);
+    pub(super) fn question(&mut self, now: Millis, mut keys: Vec<(Vec<u8>, Look)>) -> Question {
+        keys.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        keys.dedup_by(|(key, look), (kept, both)| {
+            let is_same = key == kept;
+            if is_same {
+                *both = both.and(*look);
             }
+            is_same
+        });
+        let mut asked: Vec<Asked> = Vec::with_capacity(keys.len());
+        for (key, look) in keys {
+            let cache = self.near.as_ref();
             asked.push(Asked {
+                near: cache.and_then(|near| near.ask(&self.name(&key))),
+                // What it is to keep has to be known as a whole.
+                look: cache.map_or(look, |_| Look::Entry),
                 key,
-                near,
                 is_late: false,
             });
+        }
+        // Several values by one command are the least work for everybody; of a cluster, each may be
+        // somewhere else.
+        let at_once = asked.iter().filter(|asked| asked.is_value()).count();
+        let is_at_once = at_once > 1 && !self.link.is_cluster();
+        let mut commands = Vec::new();
+        if is_at_once {
+            let mut values = redis::cmd("MGET");
+            for asked in asked.iter().filter(|asked| asked.is_value()) {
+                values.arg(self.name(&asked.key));
+            }
+            commands.push(values);
+        }
+        for asked in asked.iter().filter(|asked| asked.near.is_none()) {
+            let name = self.name(&asked.key);
+            if asked.look != Look::Deadline && !(is_at_once && asked.is_value()) {
+                commands.push(command("GET", &name));
+            }
+            if asked.look != Look::Value {
+                commands.push(command("PTTL", &name));
+            }
         }
         Question {
             ticket: self.ticket(),
             now,
             keys: asked,
+            is_at_once,
             flight: self.link.send(commands, Repeat::Yes),
         }
     }
@@ -69,25 +99,35 @@ impl RedisBackend {
     /// Waits for what is said to it. Of keys that were written since, that is nothing.
     pub(super) fn answers(&mut self, question: Question) -> Vec<(Vec<u8>, Answer)> {
         let mut replies = question.flight.replies().into_iter();
+        let at_once = question.is_at_once.then(|| replies.next()).flatten();
+        let mut at_once = at_once.map(Several::new);
         let mut answers = Vec::with_capacity(question.keys.len());
         let (mut bytes, mut values) = (0, 0);
-        for Asked { key, near, is_late } in question.keys {
-            let answer = if let Some(held) = near {
+        for asked in question.keys {
+            let is_value = asked.is_value();
+            let answer = if let Some(held) = asked.near {
                 Ok(Some(held))
             } else {
-                let held = entry(question.now, replies.next(), replies.next());
+                let value = match &mut at_once {
+                    Some(several) if is_value => Some(several.next()),
+                    _ if asked.look == Look::Deadline => None,
+                    _ => replies.next(),
+                };
+                let has_term = asked.look != Look::Value;
+                let ttl = has_term.then(|| replies.next()).flatten();
+                let held = entry(question.now, value, ttl);
                 let found = held.as_ref().ok().and_then(Option::as_ref);
-                if let Some(found) = found {
-                    bytes += found.value.len();
+                if let Some(value) = found.and_then(|found| found.value.as_ref()) {
+                    bytes += value.len();
                     values += 1;
                 }
                 if let Some(near) = &self.near {
-                    near.answered(&self.name(&key), found);
+                    near.answered(&self.name(&asked.key), found);
                 }
                 held
             };
-            if !is_late {
-                answers.push((key, answer));
+            if !asked.is_late {
+                answers.push((asked.key, answer));
             }
         }
         if let Some(mean) = bytes.checked_div(values) {
@@ -115,22 +155,72 @@ impl RedisBackend {
         (bytes / (self.value_len + 1)).clamp(1, MOST_KEYS)
     }
 
-    /// What is known of a key, which is asked for where nothing is.
-    pub(super) fn held(&mut self, now: Millis, key: &[u8]) -> Result<Option<&Held>, BackendError> {
-        if self.known(key).is_none() {
-            let question = self.question(now, vec![key.to_vec()]);
+    /// What is known of a key, which is asked for where that is not enough for the look.
+    pub(super) fn held(
+        &mut self,
+        now: Millis,
+        key: &[u8],
+        look: Look,
+    ) -> Result<Option<&Held>, BackendError> {
+        let is_enough = |known: &Option<Held>| known.as_ref().is_none_or(|held| held.shows(look));
+        if !self.known(key).is_some_and(is_enough) {
+            let question = self.question(now, vec![(key.to_vec(), look)]);
             for (key, answer) in self.answers(question) {
-                self.found.insert(key, answer?);
+                self.learn(key, answer?);
             }
         }
         let held = self.known(key).and_then(Option::as_ref);
-        Ok(held.filter(|held| held.deadline.is_none_or(|deadline| deadline > now)))
+        Ok(held.filter(|held| held.deadline().is_none_or(|deadline| deadline > now)))
     }
 
     fn known(&self, key: &[u8]) -> Option<&Option<Held>> {
         let sent = || self.sent.as_ref()?.written.get(key);
         let found = || self.found.get(key);
         self.written.get(key).or_else(sent).or_else(found)
+    }
+
+    /// What servers say of a key becomes known, as far as it was not or is to become something else.
+    fn learn(&mut self, key: Vec<u8>, answer: Option<Held>) {
+        let sent = self.sent.as_mut();
+        let sent = sent.and_then(|sent| sent.written.get_mut(&key));
+        let there = self.written.get_mut(&key).or(sent);
+        match (there.or_else(|| self.found.get_mut(&key)), answer) {
+            (Some(Some(held)), Some(answer)) => held.learn(answer),
+            (Some(known), answer) => *known = answer,
+            (None, answer) => drop(self.found.insert(key, answer)),
+        }
+    }
+}
+
+impl Asked {
+    /// Whether it is asked for by its value alone.
+    fn is_value(&self) -> bool {
+        self.near.is_none() && self.look == Look::Value
+    }
+}
+
+/// The values of several keys, in their order.
+enum Several {
+    Values(std::vec::IntoIter<Value>),
+    /// There are none, for this reason.
+    Trouble(Trouble),
+}
+
+impl Several {
+    fn new(reply: Reply) -> Self {
+        match reply {
+            Ok(Value::Array(values)) => Self::Values(values.into_iter()),
+            // Too few of them are no value.
+            Ok(_) => Self::Values(Vec::new().into_iter()),
+            Err(trouble) => Self::Trouble(trouble),
+        }
+    }
+
+    fn next(&mut self) -> Reply {
+        match self {
+            Self::Values(values) => Ok(values.next().unwrap_or(Value::Okay)),
+            Self::Trouble(trouble) => Err(trouble.clone()),
+        }
     }
 }
 
@@ -142,9 +232,9 @@ impl Pipelined for RedisBackend {
     fn ask(&mut self, now: Millis, keys: &Foreseen<'_>) -> Ticket {
         let mut wanted = Vec::new();
         let most = self.at_once(BYTES);
-        keys(&mut |key| {
+        keys(&mut |key, look| {
             if wanted.len() < most && !self.is_written(key) {
-                wanted.push(key.to_vec());
+                wanted.push((key.to_vec(), look));
             }
         });
         let question = self.question(now, wanted);
@@ -164,7 +254,7 @@ impl Pipelined for RedisBackend {
         };
         let is_late = |asked: &&Asked| asked.is_late && !self.is_written(&asked.key);
         let late = question.keys.iter().filter(is_late);
-        let late: Vec<_> = late.map(|asked| asked.key.clone()).collect();
+        let late: Vec<_> = late.map(|asked| (asked.key.clone(), asked.look)).collect();
         let mut answers = self.answers(question);
         if !late.is_empty() {
             let again = self.question(now, late);
@@ -184,7 +274,7 @@ impl Pipelined for RedisBackend {
         self.told(ticket)
     }
 
-    fn is_here(&self, ticket: Ticket) -> bool {
+    fn is_here(&mut self, ticket: Ticket) -> bool {
         let question = self.questions.iter().find(|one| one.ticket == ticket);
         let sent = self.sent.as_ref().filter(|sent| sent.ticket == ticket);
         question.is_none_or(|one| one.flight.has_landed()) && sent.is_none_or(Sent::has_landed)

@@ -97,7 +97,9 @@ impl RedisBackend {
     fn send(&mut self) -> (Vec<Vec<u8>>, Flight) {
         let (mut keys, mut commands) = (Vec::new(), Vec::new());
         for (key, write) in std::mem::take(&mut self.writes) {
-            commands.push(write.command(&self.name(&key)));
+            let held = self.written.get(&key).and_then(Option::as_ref);
+            let value = held.map(Held::bytes).unwrap_or_default();
+            commands.push(write.command(&self.name(&key), value));
             keys.push(key);
         }
         // Done twice they do the same.

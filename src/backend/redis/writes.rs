@@ -10,8 +10,8 @@ use crate::time::Millis;
 /// What is to become of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Write {
+    /// It gets the value that it is known to have then.
     Set {
-        value: Vec<u8>,
         /// `None`: it never expires.
         milliseconds: Option<u64>,
         /// The server's own deadline stays.
@@ -24,12 +24,11 @@ pub(super) enum Write {
 }
 
 impl Write {
-    /// The command that does it to the key with this name.
-    pub(super) fn command(self, name: &[u8]) -> Cmd {
+    /// The command that does it to the key with this name, which is to have this value.
+    pub(super) fn command(self, name: &[u8], value: &[u8]) -> Cmd {
         let mut command;
         match self {
             Self::Set {
-                value,
                 milliseconds,
                 is_kept,
             } => {
@@ -62,20 +61,17 @@ impl Writes {
     /// Puts a write behind those that are there.
     pub(super) fn add(&mut self, key: &[u8], write: Write) {
         let write = match (self.0.remove(key), write) {
-            (Some(Write::Set { value, .. }), Write::Expire { milliseconds }) => Write::Set {
-                value,
+            (Some(Write::Set { .. }), Write::Expire { milliseconds }) => Write::Set {
                 milliseconds,
                 is_kept: false,
             },
             (
                 Some(before),
                 Write::Set {
-                    value,
                     is_kept: true,
                     milliseconds,
                 },
             ) => Write::Set {
-                value,
                 milliseconds,
                 // What was before is not sent, so the server does not have its deadline.
                 is_kept: matches!(before, Write::Set { is_kept: true, .. }),

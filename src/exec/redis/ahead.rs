@@ -3,18 +3,23 @@
 use super::lookup::find;
 use super::session::bounds;
 use super::table::{Flag, Keys};
-use crate::backend::Sweep;
+use crate::backend::{Look, Sweep};
 use crate::config::Limits;
 use crate::protocol::resp::{Args, Parser, Progress, Request, Trust};
 
 /// Commands that write without looking at what was there.
 const BLIND: [&str; 4] = ["set", "setex", "psetex", "mset"];
+/// Commands that look at values and nothing else.
+const OF_VALUES: [&str; 2] = ["get", "mget"];
+/// Commands that look whether something is there; with a condition, those that expire look at more.
+const OF_DEADLINES: [&str; 2] = ["del", "unlink"];
+const EXPIRING: [&str; 4] = ["expire", "pexpire", "expireat", "pexpireat"];
 
 /// Within so many bytes the name of a command that is a sweep ends, also in an array.
 const LONGEST_SWEEP: usize = 24;
 
-/// Gives `visit` the keys that the requests in some bytes look at.
-pub(crate) fn keys_ahead(bytes: &[u8], limits: &Limits, visit: &mut dyn FnMut(&[u8])) {
+/// Gives `visit` the keys that the requests in some bytes look at, and what of their entries.
+pub(crate) fn keys_ahead(bytes: &[u8], limits: &Limits, visit: &mut dyn FnMut(&[u8], Look)) {
     let bounds = bounds(limits, Trust::Authenticated);
     let (mut parser, mut args) = (Parser::default(), Args::default());
     let mut rest = bytes;
@@ -49,7 +54,7 @@ pub(crate) fn sweep_ahead(bytes: &[u8], limits: &Limits) -> Option<Sweep> {
     }
 }
 
-fn of(request: &Request<'_>, visit: &mut dyn FnMut(&[u8])) {
+fn of(request: &Request<'_>, visit: &mut dyn FnMut(&[u8], Look)) {
     let found = request.get(0).and_then(find);
     let Some(command) = found.map(|found| found.command) else {
         return;
@@ -59,12 +64,22 @@ fn of(request: &Request<'_>, visit: &mut dyn FnMut(&[u8])) {
     if !looks || BLIND.contains(&command.name) {
         return;
     }
+    let name = command.name;
+    let look = if OF_VALUES.contains(&name) {
+        Look::Value
+    } else if OF_DEADLINES.contains(&name) || (EXPIRING.contains(&name) && request.len() == 3) {
+        Look::Deadline
+    } else {
+        Look::Entry
+    };
     let place = |at: i8| usize::try_from(at).unwrap_or(request.len() - 1);
     let (Ok(step @ 1..), first, last) = (usize::try_from(step), place(first), place(last)) else {
         return;
     };
     for at in (first..=last).step_by(step) {
-        request.get(at).into_iter().for_each(&mut *visit);
+        if let Some(key) = request.get(at) {
+            visit(key, look);
+        }
     }
 }
 
@@ -75,11 +90,17 @@ mod tests {
     #[test]
     fn what_is_looked_at_is_foreseen_and_what_is_only_written_is_not() {
         let requests = b"GET a\r\nset b 1\r\nMGET c d\r\nINCR e\r\nPING\r\nMSETNX f 1 g 2\r\n\
-                         mset h 1\r\nDEL i j k\r\nFOO l\r\nEXISTS m\r\n";
+                         mset h 1\r\nDEL i j k\r\nFOO l\r\nEXISTS m\r\n\
+                         expire n 1\r\nEXPIRE o 1 NX\r\n";
         let mut keys = Vec::new();
-        keys_ahead(requests, &Limits::default(), &mut |key| {
-            keys.push(String::from_utf8(key.to_vec()).unwrap());
+        keys_ahead(requests, &Limits::default(), &mut |key, look| {
+            let look = match look {
+                Look::Deadline => "?",
+                Look::Value => "=",
+                Look::Entry => "",
+            };
+            keys.push(String::from_utf8(key.to_vec()).unwrap() + look);
         });
-        assert_eq!(keys.concat(), "acdefgijkm");
+        assert_eq!(keys.concat(), "a=c=d=efgi?j?k?mn?o");
     }
 }

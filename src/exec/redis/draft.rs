@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use super::call::database;
 use crate::backend::{
-    Backend, BackendError, Cursor, Deadline, EntryRef, Expiring, MemoryUse, Pipelined, SetOutcome,
-    Sweep, Swept, Teller, Upkeep, Visitor,
+    Backend, BackendError, Cursor, Deadline, EntryRef, Expiring, Looked, MemoryUse, Pipelined,
+    SetOutcome, Sweep, Swept, Teller, Upkeep, Visitor,
 };
 use crate::contract::{Capabilities, Condition, Kind, Seq};
 use crate::time::Millis;
@@ -226,6 +226,14 @@ impl Backend for Draft<'_> {
             seq,
             kind: entry.kind,
         }))
+    }
+
+    fn value(&mut self, now: Millis, key: &[u8]) -> Result<Option<Looked<'_>>, BackendError> {
+        if key != self.key {
+            return self.store().value(now, key);
+        }
+        let found = self.get(now, key)?;
+        Ok(found.map(|entry| (entry.kind, entry.value)))
     }
 
     fn set(

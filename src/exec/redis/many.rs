@@ -19,9 +19,9 @@ pub(super) fn mget(call: &mut Call<'_>) -> Done {
     let start = reply.len();
     reply.array(keys.len());
     for key in keys {
-        match store.get(now, key)? {
-            Some(entry) if entry.kind == Kind::Bytes => {
-                reply.bulk(&entry.value);
+        match store.value(now, key)? {
+            Some((Kind::Bytes, value)) => {
+                reply.bulk(&value);
                 if reply.len() - start > most {
                     return Err(Fault::TOO_MUCH);
                 }

@@ -6,7 +6,7 @@ use super::call::{Call, is_word, string};
 use super::expiry::{Lifetime, Unit};
 use super::fault::{Done, Fault};
 use crate::backend::{Deadline, SetOutcome};
-use crate::contract::{Condition, Seq};
+use crate::contract::{Condition, Kind, Seq};
 use crate::exec::{check_key, check_value};
 
 /// `GET key`
@@ -19,12 +19,17 @@ pub(super) fn get(call: &mut Call<'_>) -> Done {
 fn answer_value(call: &mut Call<'_>) -> Result<bool, Fault> {
     let (key, now) = (call.arg(1), call.now);
     let (store, reply) = call.parts();
-    let entry = string(store.get(now, key)?)?;
-    match &entry {
-        Some(entry) => reply.bulk(&entry.value),
-        None => reply.null(),
+    match store.value(now, key)? {
+        Some((Kind::Bytes, value)) => {
+            reply.bulk(&value);
+            Ok(true)
+        }
+        Some(_) => Err(Fault::WRONG_TYPE),
+        None => {
+            reply.null();
+            Ok(false)
+        }
     }
-    Ok(entry.is_some())
 }
 
 /// The options of `SET`.

@@ -38,7 +38,7 @@ const TURN: u64 = 10;
 /// little, and so few that others can be run meanwhile.
 const SENT_AT_ONCE: usize = 64;
 /// Groups of requests for which it is asked ahead.
-const MOST_GROUPS: usize = 16;
+const MOST_GROUPS: usize = 4;
 /// Milliseconds without upkeep after which it is no longer left to idle time.
 const UPKEEP: u64 = 100;
 /// How long a thread that has nothing to do sleeps at most where there will be upkeep: time that is
@@ -278,7 +278,7 @@ impl Engine {
         let Some(pipelined) = backend.pipelined() else {
             return Ok(());
         };
-        let is_here = |ticket| is_last || pipelined.is_here(ticket);
+        let mut is_here = |ticket| is_last || pipelined.is_here(ticket);
         let Some((ticket, ledger)) = self.sent.take_if(|(ticket, _)| is_here(*ticket)) else {
             return Ok(());
         };

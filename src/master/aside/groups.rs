@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::chunk::{Author, Chunk};
 use super::desk::Job;
-use crate::backend::{Backend, Ticket};
+use crate::backend::{Backend, Look, Ticket};
 use crate::config::Limits;
 use crate::exec::ahead;
 use crate::protocol::Dialect;
@@ -58,7 +58,8 @@ pub(super) fn gather(
 #[derive(Debug, Default)]
 struct Keys {
     bytes: Vec<u8>,
-    ends: Vec<usize>,
+    /// Where each ends, and what of its entry is looked at.
+    ends: Vec<(usize, Look)>,
 }
 
 impl Keys {
@@ -68,16 +69,16 @@ impl Keys {
             Author::Connection { dialect, .. } => dialect,
             Author::Handle(_) => Dialect::Native,
         };
-        ahead::keys(dialect, &chunk.bytes, limits, &mut |key| {
+        ahead::keys(dialect, &chunk.bytes, limits, &mut |key, look| {
             self.bytes.extend_from_slice(key);
-            self.ends.push(self.bytes.len());
+            self.ends.push((self.bytes.len(), look));
         });
     }
 
-    fn each(&self, visit: &mut dyn FnMut(&[u8])) {
+    fn each(&self, visit: &mut dyn FnMut(&[u8], Look)) {
         let mut start = 0;
-        for end in &self.ends {
-            visit(&self.bytes[start..*end]);
+        for (end, look) in &self.ends {
+            visit(&self.bytes[start..*end], *look);
             start = *end;
         }
     }

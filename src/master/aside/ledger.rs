@@ -61,7 +61,7 @@ impl Ledger {
         reply: Range<usize>,
     ) {
         self.has_written |= seen == Seen::Written;
-        if (self.has_written || self.is_early) && seen > Seen::Nothing && !reply.is_empty() {
+        if self.is_doubtful() && seen > Seen::Nothing && !reply.is_empty() {
             let frame = frame::split(request, usize::MAX).ok().flatten();
             self.open.push(Reply {
                 id: frame.map_or(0, |frame| frame.header.id),
@@ -69,6 +69,11 @@ impl Ledger {
                 touched,
             });
         }
+    }
+
+    /// Whether what is read from here on may be of what is not committed.
+    pub(super) fn is_doubtful(&self) -> bool {
+        self.has_written || self.is_early
     }
 
     /// What was noted since the last one is of this chunk.
@@ -102,10 +107,6 @@ impl Ledger {
         error: &BackendError,
         is_done: impl Fn(&[u8]) -> bool,
     ) -> bool {
-        let is_spared = |reply: &Reply| match &reply.touched {
-            Touched::Keys(keys) => keys.iter().all(|key| is_done(key)),
-            Touched::Any => false,
-        };
         let mut spares = false;
         for entry in &mut self.entries {
             let dialect = match &entry.chunk.author {
@@ -119,7 +120,7 @@ impl Ledger {
                 let bytes = reply.bytes.clone();
                 out.extend_from_slice(&replies[rest..bytes.start]);
                 rest = bytes.end;
-                let is_spared = is_spared(reply);
+                let is_spared = reply.touched.all(&is_done);
                 spares |= is_spared;
                 let start = out.len();
                 if is_spared {

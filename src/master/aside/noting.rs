@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::sweeps::Outcome;
 use crate::backend::{
-    Backend, BackendError, Cursor, Deadline, EntryRef, Expiring, MemoryUse, Pipelined, SetOutcome,
-    Sweep, Swept, Teller, Upkeep, Visitor,
+    Backend, BackendError, Cursor, Deadline, EntryRef, Expiring, Looked, MemoryUse, Pipelined,
+    SetOutcome, Sweep, Swept, Teller, Upkeep, Visitor,
 };
 use crate::contract::{Capabilities, Condition, Kind, Seq};
 use crate::time::Millis;
@@ -28,10 +28,35 @@ pub(super) enum Seen {
 /// Of which entries it was done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Touched {
+    /// Of none that matters.
+    Nothing,
+    /// Of the one with this key.
+    Key(Vec<u8>),
     /// Of those with these keys.
     Keys(Vec<Vec<u8>>),
     /// Of any.
     Any,
+}
+
+impl Touched {
+    fn add(&mut self, key: &[u8]) {
+        match self {
+            Self::Nothing => *self = Self::Key(key.to_vec()),
+            Self::Key(first) => *self = Self::Keys(vec![std::mem::take(first), key.to_vec()]),
+            Self::Keys(keys) => keys.push(key.to_vec()),
+            Self::Any => {}
+        }
+    }
+
+    /// Whether this is so of each of them; of any it is not.
+    pub(super) fn all(&self, is_so: impl Fn(&[u8]) -> bool) -> bool {
+        match self {
+            Self::Nothing => true,
+            Self::Key(key) => is_so(key),
+            Self::Keys(keys) => keys.iter().all(|key| is_so(key)),
+            Self::Any => false,
+        }
+    }
 }
 
 pub(super) struct Noting<'b> {
@@ -40,20 +65,27 @@ pub(super) struct Noting<'b> {
     pub(super) touched: Touched,
     /// What came of a sweep that was done for the request.
     swept: Option<Outcome>,
+    /// What is read may have been written before, and not be there in the end.
+    is_doubtful: bool,
 }
 
 impl<'b> Noting<'b> {
-    pub(super) fn new(inner: &'b mut dyn Backend, swept: Option<Outcome>) -> Self {
+    pub(super) fn new(
+        inner: &'b mut dyn Backend,
+        is_doubtful: bool,
+        swept: Option<Outcome>,
+    ) -> Self {
         Self {
             // Only of these a commit may be done in part.
             touched: if inner.is_shared() {
-                Touched::Keys(Vec::new())
+                Touched::Nothing
             } else {
                 Touched::Any
             },
             inner,
             seen: Seen::Nothing,
             swept,
+            is_doubtful,
         }
     }
 
@@ -62,8 +94,14 @@ impl<'b> Noting<'b> {
     }
 
     fn key(&mut self, key: &[u8]) {
-        if let Touched::Keys(keys) = &mut self.touched {
-            keys.push(key.to_vec());
+        self.touched.add(key);
+    }
+
+    /// Notes that an entry is looked at.
+    fn read(&mut self, key: &[u8]) {
+        self.note(Seen::Read);
+        if self.is_doubtful || self.seen == Seen::Written {
+            self.key(key);
         }
     }
 
@@ -113,9 +151,13 @@ impl Backend for Noting<'_> {
     }
 
     fn get(&mut self, now: Millis, key: &[u8]) -> Result<Option<EntryRef<'_>>, BackendError> {
-        self.note(Seen::Read);
-        self.key(key);
+        self.read(key);
         self.inner.get(now, key)
+    }
+
+    fn value(&mut self, now: Millis, key: &[u8]) -> Result<Option<Looked<'_>>, BackendError> {
+        self.read(key);
+        self.inner.value(now, key)
     }
 
     fn set(
@@ -178,8 +220,7 @@ impl Backend for Noting<'_> {
     }
 
     fn is_buried(&mut self, now: Millis, key: &[u8]) -> bool {
-        self.note(Seen::Read);
-        self.key(key);
+        self.read(key);
         self.inner.is_buried(now, key)
     }
 
@@ -267,7 +308,7 @@ mod tests {
     #[test]
     fn every_call_reaches_the_backend_below() {
         assert_forwards(
-            &|mut below, call| call(&mut Noting::new(&mut below, None)),
+            &|mut below, call| call(&mut Noting::new(&mut below, true, None)),
             &[],
         );
     }

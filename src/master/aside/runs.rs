@@ -151,7 +151,7 @@ impl Engine {
                 break;
             }
             let start = done.out.len();
-            let mut noting = Noting::new(backend, swept.take());
+            let mut noting = Noting::new(backend, ledger.is_doubtful(), swept.take());
             let taken = service
                 .turn(&mut noting, now)
                 .request(id, session, rest, &mut done.out);
@@ -192,7 +192,7 @@ impl Engine {
             unreachable!("a handle writes whole frames");
         };
         let mut done = Done::default();
-        let mut noting = Noting::new(backend, swept);
+        let mut noting = Noting::new(backend, ledger.is_doubtful(), swept);
         if let Ok(request) = codec::read_request(frame) {
             let now = self.parts.clock.now();
             let reply = match request {
