@@ -56,7 +56,6 @@ impl Backend for Recorder {
     }
 
     fn pipelined(&mut self) -> Option<&mut dyn Pipelined> {
-        self.note("pipelined", ());
         Some(self)
     }
 

@@ -195,6 +195,7 @@ impl Engine {
         let until = (!is_last).then(|| began.after_ms(TURN));
         let is_free = self.sent.is_none() && backend.pipelined().is_some();
         let mut ledger = self.begin();
+        let mut is_idle = true;
         while self.is_ready(backend, is_last) {
             let is_over = until.is_some_and(|until| until <= self.parts.clock.now());
             let is_worth_it = is_free && ledger.depending() >= SENT_AT_ONCE;
@@ -203,8 +204,9 @@ impl Engine {
                 break;
             }
             self.next(backend, began, until, &mut ledger);
+            is_idle = false;
         }
-        self.keep(backend, began, ledger.is_empty());
+        self.keep(backend, began, is_idle);
         self.service.turn(backend, began).tell_gone();
         self.open = Some(ledger);
     }
