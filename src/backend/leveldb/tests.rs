@@ -43,7 +43,7 @@ fn it_keeps_the_contract_below_a_namespace() {
 /// Writes as somebody else does.
 fn write(config: &LevelDb, entries: &[(&[u8], Option<&[u8]>)]) {
     let folder = Folder::open(&config.folder).unwrap();
-    let mut database = Database::open(Box::new(folder), &mut |_, _, _| {}).unwrap();
+    let mut database = Database::open(Box::new(folder), Holes::Refused, &mut |_, _, _| {}).unwrap();
     let mut batch = Batch::default();
     for (key, value) in entries {
         match value {
@@ -61,7 +61,7 @@ fn dump(config: &LevelDb) -> Vec<(String, Vec<u8>)> {
     let mut take = |key: &[u8], _: u64, value: &[u8]| {
         all.push((key.escape_ascii().to_string(), value.to_vec()));
     };
-    Database::open(Box::new(folder), &mut take).unwrap();
+    Database::open(Box::new(folder), Holes::Refused, &mut take).unwrap();
     all.sort();
     all
 }
@@ -194,7 +194,8 @@ fn files(folder: &PathBuf) -> Vec<(PathBuf, Vec<u8>)> {
 #[test]
 fn what_is_damaged_is_refused_and_not_touched() {
     let folder = tempfile::tempdir().unwrap();
-    let config = config(&folder, None);
+    let mut config = config(&folder, None);
+    config.sync = Syncing::Always;
     // Some in a table, some in the log.
     for round in 0..2_u32 {
         let mut store = LevelDbBackend::open(&config).unwrap();
