@@ -12,6 +12,7 @@ mod scan;
 mod tests;
 
 use std::collections::{HashMap, VecDeque};
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use super::catalogue::{Catalogue, Key, Record};
@@ -68,7 +69,7 @@ impl LevelDbBackend {
         let refused = |error: LevelError| {
             let folder = config.folder.display();
             let sentence = format!("the LevelDB database {folder} cannot be opened: {error}");
-            match error {
+            match &error {
                 LevelError::Damaged { .. } | LevelError::Order(_) => {
                     Error::Config(format!("{sentence}; nothing in it was changed"))
                 }
@@ -76,6 +77,9 @@ impl LevelDbBackend {
                     "{sentence}; nothing in it was changed (from a backup it is whole; opened once \
                      with sync=1s it is read up to there, and the log is kept)"
                 )),
+                LevelError::Io { source, .. } if source.kind() == ErrorKind::NotADirectory => {
+                    Error::Config(sentence)
+                }
                 LevelError::Io { .. } | LevelError::InUse { .. } => Error::Backend(sentence),
             }
         };

@@ -85,6 +85,16 @@ impl LevelError {
         }
     }
 
+    /// A file that another one names has to be there.
+    fn or_missing(self) -> Self {
+        match self {
+            Self::Io { name, source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                Self::damaged(&name, "it is missing")
+            }
+            other => other,
+        }
+    }
+
     fn damaged(name: &str, what: &'static str) -> Self {
         let name = name.to_owned();
         Self::Damaged { name, what }

@@ -118,8 +118,12 @@ pub(super) fn read(disk: &dyn Disk, holes: Holes, each: &mut Each<'_>) -> Result
         holed: None,
     };
     if !names.iter().any(|name| name == CURRENT) {
-        if files.iter().any(|(kind, _)| *kind == Kind::Table) {
-            return Err(LevelError::damaged(CURRENT, "it is missing"));
+        // One that was never finished has no more than an empty log, and a manifest that says so.
+        for (name, (kind, _)) in names.iter().filter_map(|name| Some((name, parse(name)?))) {
+            let size = || disk.size(name).map_err(LevelError::io("look at", name));
+            if kind == Kind::Table || (kind == Kind::Log && size()? > 0) {
+                return Err(LevelError::damaged(CURRENT, "it is missing"));
+            }
         }
         return Ok(found);
     }
@@ -129,13 +133,20 @@ pub(super) fn read(disk: &dyn Disk, holes: Holes, each: &mut Each<'_>) -> Result
     let tables: Result<Vec<_>> = edit
         .added
         .into_iter()
-        .map(|(level, listed)| Ok((level, Table::open(disk, listed)?)))
+        .map(|(level, listed)| {
+            let table = Table::open(disk, listed).map_err(LevelError::or_missing)?;
+            Ok((level, table))
+        })
         .collect();
     found.levels.apply(&[], tables?);
     if !found.levels.is_in_order() {
         return Err(LevelError::damaged("the manifest", "its tables overlap"));
     }
     let oldest = edit.log.unwrap_or(0);
+    // LevelDB begins with 0, for none.
+    if oldest > 0 && !files.contains(&(Kind::Log, oldest)) {
+        return Err(LevelError::damaged(&log_name(oldest), "it is missing"));
+    }
     let is_live = |number| number >= oldest || Some(number) == edit.previous_log;
     let logs = files
         .iter()
@@ -158,7 +169,8 @@ fn manifest(disk: &dyn Disk) -> Result<Edit> {
     let name = name.and_then(|name| name.strip_suffix('\n'));
     let name = name.filter(|name| matches!(parse(name), Some((Kind::Manifest, _))));
     let name = name.ok_or_else(|| LevelError::damaged(CURRENT, "it names no manifest"))?;
-    let bytes = disk.read(name).map_err(LevelError::io("read", name))?;
+    let bytes = disk.read(name).map_err(LevelError::io("read", name));
+    let bytes = bytes.map_err(LevelError::or_missing)?;
     let (mut all, mut tables) = (Edit::default(), BTreeMap::new());
     log::records(
         &bytes,
