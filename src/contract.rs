@@ -48,7 +48,7 @@ pub enum Condition {
 }
 
 /// What the bytes of a value are.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Kind {
     /// Whatever the client means by them.

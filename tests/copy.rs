@@ -220,28 +220,142 @@ fn large_values_are_copied_and_what_is_refused_is_named() {
     assert!(said(&output).contains("--max-value"), "{}", said(&output));
 }
 
-/// The three steps of the README.
+#[test]
+fn hashes_and_databases_are_copied_where_there_is_room_and_else_told_of() {
+    let Some(server) = Server::start(&[]) else {
+        return;
+    };
+    let first = Master::start(&[]);
+    let mut wire = first.connect();
+    wire.ask(
+        "SET a 1\r\nHSET h f v g w\r\nPEXPIRE h 1000000\r\nSELECT 3\r\nSET b 2 PX 1000000\r\n",
+        "+OK\r\n:2\r\n:1\r\n+OK\r\n+OK\r\n",
+    );
+    let from = master(&first.sock());
+    let second = Master::start(&[]);
+    let to = master(&second.sock());
+    let mut copying = Running::start(&mut memstore(["copy", "--live", &from, &to]));
+    copying.stderr().until_contains("in step");
+    wire.ask(
+        "SELECT 5\r\nHSET i f v\r\nSELECT 3\r\nSET c 1\r\n",
+        "+OK\r\n:1\r\n+OK\r\n+OK\r\n",
+    );
+    let mut copied = second.connect();
+    eventually("the copy follows", || {
+        copied.send("SELECT 3\r\nEXISTS c\r\n");
+        copied.line();
+        (copied.line() == ":1").then_some(())
+    });
+    wire.ask("DEL c\r\n", ":1\r\n");
+    copying.signal(Signal::SIGTERM);
+    let ended = copying.finish();
+    let said_last = ended.stderr.join("\n");
+    assert!(ended.status.success(), "{said_last}");
+    assert!(
+        said_last.contains("1 entries are the same in both"),
+        "{said_last}"
+    );
+    assert!(
+        said_last.contains("and 3 hashes and entries of other databases"),
+        "{said_last}"
+    );
+    let mut copied = second.connect();
+    copied.ask(
+        "GET a\r\nHGET h g\r\nSELECT 5\r\nHGET i f\r\nSELECT 3\r\nGET b\r\nEXISTS c\r\n",
+        "$1\r\n1\r\n$1\r\nw\r\n+OK\r\n$1\r\nv\r\n+OK\r\n$1\r\n2\r\n:0\r\n",
+    );
+    copied.send("PTTL b\r\nSELECT 0\r\nPTTL h\r\n");
+    for expected in [true, false, true] {
+        let line = copied.line();
+        let is_ttl = line[1..]
+            .parse()
+            .is_ok_and(|ms: u64| (900_000..=1_000_000).contains(&ms));
+        assert_eq!(is_ttl, expected, "{line}");
+    }
+
+    let output = copy(&from, &server.url());
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    let left_out = "LEFT OUT: 1 hashes and 2 entries of other databases";
+    assert!(said(&output).contains(left_out), "{}", said(&output));
+    assert!(
+        said(&output).contains("verified: 1 entries"),
+        "{}",
+        said(&output)
+    );
+    assert_eq!(server.cli(&["DBSIZE"]), "1");
+}
+
+#[test]
+fn a_master_waits_with_its_end_for_who_follows_its_store_until_it_is_urged() {
+    let folder = common::folder();
+    let sqlite = format!("sqlite:{}", folder.path().join("db").display());
+    for store in ["memory:", &sqlite] {
+        for is_urged in [false, true] {
+            let mut master = Master::start(&["--store", store]);
+            let mut follower = master.connect();
+            follower.ask(
+                "SUBSCRIBE __memstore__:farewell\r\n",
+                "*3\r\n$9\r\nsubscribe\r\n$21\r\n__memstore__:farewell\r\n:1\r\n",
+            );
+            master.running.signal(Signal::SIGTERM);
+            follower.ask(
+                "",
+                "*3\r\n$7\r\nmessage\r\n$21\r\n__memstore__:farewell\r\n$0\r\n\r\n",
+            );
+            master.connect().ask("SET k v\r\n", "+OK\r\n");
+            if is_urged {
+                master.running.signal(Signal::SIGTERM);
+            } else {
+                drop(follower);
+            }
+            assert!(master.running.wait().success(), "{store} {is_urged}");
+        }
+    }
+}
+
+/// The three steps of the README, with an application that writes until the last moment.
 #[test]
 fn an_application_moves_to_redis_in_three_steps() {
     let Some(server) = Server::start(&[]) else {
         return;
     };
-    let mut before = Master::start(&[]);
-    let store = connect(&before.sock());
-    store.set("sess:1", r#"{"n":1}"#).unwrap();
-    let (from, url) = (master(&before.sock()), server.url());
+    let folder = common::folder();
+    let sock = folder.path().join("sock");
+    let binary = memstore([""; 0]).get_program().to_owned();
+    let script = r#"
+        trap '"$BINARY" set sess:last "{}"; exit 0' TERM
+        "$BINARY" set sess:first '{"n":1}'
+        while :; do sleep 0.02; done"#;
+    let mut run = memstore(["run", "--workers", "1", "--sock"]);
+    run.arg(&sock)
+        .env("BINARY", binary)
+        .args(["--", "sh", "-c", script]);
+    let mut before = Running::start(&mut run);
+    before.stderr().until_contains("worker started");
+    eventually("the application has written", || {
+        let store = connect(&sock);
+        store.get("sess:first").unwrap().map(drop)
+    });
+    // 1.
+    let (from, url) = (master(&sock), server.url());
     let mut live = Running::start(&mut memstore(["copy", "--live", &from, &url]));
     live.stderr().until_contains("in step");
-    store.set("sess:1", r#"{"n":2}"#).unwrap();
-    live.signal(Signal::SIGINT);
+    // 2.
+    before.signal(Signal::SIGTERM);
     let ended = live.finish();
     assert!(ended.status.success(), "{:?}", ended.stderr);
-    before.running.signal(Signal::SIGTERM);
-    assert!(before.running.wait().success());
+    let said = ended.stderr.join("\n");
+    assert!(said.contains("verified: 2 entries"), "{said}");
+    assert!(before.wait().success());
+    // 3.
     let flags = ["--store", url.as_str(), "--sessions", "sess:=1d"];
     let (one, other) = (Master::start(&flags), Master::start(&flags));
     let store = connect(&one.sock());
-    assert_eq!(store.get("sess:1").unwrap().unwrap().value, br#"{"n":2}"#);
+    assert_eq!(
+        store.get("sess:first").unwrap().unwrap().value,
+        br#"{"n":1}"#
+    );
+    assert_eq!(store.get("sess:last").unwrap().unwrap().value, b"{}");
     store
         .set("sess:2", r#"{"cookie":{"expires":null}}"#)
         .unwrap();

@@ -428,6 +428,19 @@ macro_rules! delegate_backend {
                 self.0.destroy(now, key)
             }
 
+            fn destroy_if(
+                &mut self,
+                now: Millis,
+                key: &[u8],
+                seq: $crate::contract::Seq,
+            ) -> Result<bool, BackendError> {
+                self.0.destroy_if(now, key, seq)
+            }
+
+            fn is_buried(&mut self, now: Millis, key: &[u8]) -> bool {
+                self.0.is_buried(now, key)
+            }
+
             fn bury(
                 &mut self,
                 now: Millis,
@@ -462,6 +475,19 @@ macro_rules! delegate_backend {
 
             fn expiring(&mut self, now: Millis) -> Option<$crate::backend::Expiring> {
                 self.0.expiring(now)
+            }
+
+            fn sweep(
+                &mut self,
+                now: Millis,
+                what: $crate::backend::Sweep,
+                _at: Cursor,
+            ) -> Result<$crate::backend::Swept, BackendError> {
+                use $crate::backend::{Sweep, Swept};
+                match what {
+                    Sweep::Count => self.0.length(now).map(Swept::All),
+                    Sweep::Clear => self.0.clear(now).map(|()| Swept::All(0)),
+                }
             }
 
             fn memory_use(&self) -> Option<$crate::backend::MemoryUse> {

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use super::{
     Backend, BackendError, Cursor, Deadline, EntryRef, Expiring, Foreseen, MemoryBackend,
-    MemoryUse, SetOutcome, Teller, Upkeep, Visitor,
+    MemoryUse, SetOutcome, Sweep, Swept, Teller, Upkeep, Visitor,
 };
 use crate::config::Memory;
-use crate::contract::{Capabilities, Condition, Kind};
+use crate::contract::{Capabilities, Condition, Kind, Seq};
 use crate::error::Error;
 use crate::time::Millis;
 
@@ -196,6 +196,14 @@ impl Backend for Databases {
         self.first.destroy(now, key)
     }
 
+    fn destroy_if(&mut self, now: Millis, key: &[u8], seq: Seq) -> Result<bool, BackendError> {
+        self.first.destroy_if(now, key, seq)
+    }
+
+    fn is_buried(&mut self, now: Millis, key: &[u8]) -> bool {
+        self.first.is_buried(now, key)
+    }
+
     fn bury(&mut self, now: Millis, key: &[u8], lasting: Duration) -> Result<bool, BackendError> {
         self.first.bury(now, key, lasting)
     }
@@ -229,6 +237,10 @@ impl Backend for Databases {
 
     fn clear(&mut self, now: Millis) -> Result<(), BackendError> {
         self.first.clear(now)
+    }
+
+    fn sweep(&mut self, now: Millis, what: Sweep, at: Cursor) -> Result<Swept, BackendError> {
+        self.first.sweep(now, what, at)
     }
 
     fn memory_use(&self) -> Option<MemoryUse> {

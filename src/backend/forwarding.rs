@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::{
     Backend, BackendError, Cursor, Deadline, EntryRef, Expiring, Foreseen, MemoryUse, SetOutcome,
-    Teller, Upkeep, Visitor, Walk,
+    Sweep, Swept, Teller, Upkeep, Visitor, Walk,
 };
 use crate::config::WhenFull;
 use crate::contract::{Capabilities, Condition, Gone, Kind, Seq};
@@ -110,9 +110,19 @@ impl Backend for Recorder {
         Ok(true)
     }
 
+    fn destroy_if(&mut self, now: Millis, key: &[u8], seq: Seq) -> Result<bool, BackendError> {
+        self.note("destroy_if", (now, key, seq));
+        Ok(true)
+    }
+
     fn bury(&mut self, now: Millis, key: &[u8], lasting: Duration) -> Result<bool, BackendError> {
         self.note("bury", (now, key, lasting));
         Ok(true)
+    }
+
+    fn is_buried(&mut self, now: Millis, key: &[u8]) -> bool {
+        self.note("is_buried", (now, key));
+        true
     }
 
     fn regenerate(
@@ -153,6 +163,11 @@ impl Backend for Recorder {
     fn clear(&mut self, now: Millis) -> Result<(), BackendError> {
         self.note("clear", now);
         Ok(())
+    }
+
+    fn sweep(&mut self, now: Millis, what: Sweep, at: Cursor) -> Result<Swept, BackendError> {
+        self.note("sweep", (now, what, at));
+        Ok(Swept::On(Cursor(17)))
     }
 
     fn memory_use(&self) -> Option<MemoryUse> {
@@ -221,6 +236,10 @@ const CALLS: &[(&str, Call)] = &[
     ("has_database", |store| shown(store.has_database(4))),
     ("touch", |store| shown(store.touch(NOW, b"key", AT))),
     ("destroy", |store| shown(store.destroy(NOW, b"key"))),
+    ("destroy_if", |store| {
+        shown(store.destroy_if(NOW, b"key", Seq(1)))
+    }),
+    ("is_buried", |store| shown(store.is_buried(NOW, b"key"))),
     ("bury", |store| shown(store.bury(NOW, b"key", LONG))),
     ("regenerate", |store| {
         shown(store.regenerate(NOW, b"key", b"to", LONG))
@@ -236,6 +255,9 @@ const CALLS: &[(&str, Call)] = &[
     ("length", |store| shown(store.length(NOW))),
     ("expiring", |store| shown(store.expiring(NOW))),
     ("clear", |store| shown(store.clear(NOW))),
+    ("sweep", |store| {
+        shown(store.sweep(NOW, Sweep::Clear, Cursor(6)))
+    }),
     ("memory_use", |store| shown(store.memory_use())),
     ("upkeep", |store| shown(store.upkeep(NOW))),
     ("gone", |store| {

@@ -144,6 +144,24 @@ impl Upkeep {
     }
 }
 
+/// What is done with all entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sweep {
+    /// They are counted: [`Backend::length`].
+    Count,
+    /// They are removed: [`Backend::clear`].
+    Clear,
+}
+
+/// How far that is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Swept {
+    /// This is where to go on.
+    On(Cursor),
+    /// It is done; how many there are, if they were counted.
+    All(u64),
+}
+
 /// The memory that a backend's data takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -250,6 +268,14 @@ pub trait Backend: Send {
     /// Removes an entry. Whether a live one was there.
     fn destroy(&mut self, now: Millis, key: &[u8]) -> Result<bool, BackendError>;
 
+    /// Removes an entry as [`destroy`](Self::destroy) does, if it is this version. Whether it was.
+    /// Only of a backend that has [compare-and-set](Capabilities::COMPARE_AND_SET).
+    fn destroy_if(&mut self, now: Millis, key: &[u8], seq: Seq) -> Result<bool, BackendError> {
+        let over = Deadline::At(now);
+        let outcome = self.set(now, key, b"", over, Condition::IfSeq(seq))?;
+        Ok(matches!(outcome, SetOutcome::Stored(_)))
+    }
+
     /// Removes an entry as [`destroy`](Self::destroy) does, and if a live one was there, refuses for
     /// so long what would bring it back unawares: a [`set`](Self::set) finds a conflict with
     /// nothing, unless it is to create the entry ([`Condition::IfAbsent`]). A store puts this over
@@ -261,6 +287,12 @@ pub trait Backend: Send {
         _lasting: Duration,
     ) -> Result<bool, BackendError> {
         Err(BackendError::Unsupported("a destroy with a tombstone"))
+    }
+
+    /// Whether a [`set`](Self::set) of a key that is not there would be refused because of a
+    /// [tombstone](Self::bury), unless it is to create the entry.
+    fn is_buried(&mut self, _now: Millis, _key: &[u8]) -> bool {
+        false
     }
 
     /// Gives the entry at `from` the key `to`, where there must be none, with value and deadline.
@@ -306,6 +338,17 @@ pub trait Backend: Send {
     /// Removes everything. What it held may be freed later, by [`upkeep`](Self::upkeep).
     fn clear(&mut self, _now: Millis) -> Result<(), BackendError> {
         Err(BackendError::Unsupported("clear"))
+    }
+
+    /// A step of [`length`](Self::length) or [`clear`](Self::clear), from `at` on, zero at the start:
+    /// for a backend that [is shared](Self::is_shared) and has to look at every entry for them. A
+    /// master lets others have their turn between two steps. What is written meanwhile may count or
+    /// not.
+    fn sweep(&mut self, now: Millis, what: Sweep, _at: Cursor) -> Result<Swept, BackendError> {
+        match what {
+            Sweep::Count => self.length(now).map(Swept::All),
+            Sweep::Clear => self.clear(now).map(|()| Swept::All(0)),
+        }
     }
 
     /// The memory its data takes, where it is kept in this process's memory and counted.

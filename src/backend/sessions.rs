@@ -16,10 +16,10 @@ use std::time::Duration;
 use super::session::{Cookie, Lifetime, with_expires};
 use super::{
     Backend, BackendError, Cursor, Deadline, EntryRef, Expiring, Foreseen, MemoryUse, SetOutcome,
-    Teller, Upkeep, Visitor, Walk,
+    Sweep, Swept, Teller, Upkeep, Visitor, Walk,
 };
 use crate::config::Sessions;
-use crate::contract::{Capabilities, Condition, Kind};
+use crate::contract::{Capabilities, Condition, Kind, Seq};
 use crate::time::Millis;
 
 /// Sessions that are looked at per step while those of the last time are removed.
@@ -175,6 +175,14 @@ impl Backend for SessionRules {
         self.inner.destroy(now, key)
     }
 
+    fn destroy_if(&mut self, now: Millis, key: &[u8], seq: Seq) -> Result<bool, BackendError> {
+        self.inner.destroy_if(now, key, seq)
+    }
+
+    fn is_buried(&mut self, now: Millis, key: &[u8]) -> bool {
+        self.inner.is_buried(now, key)
+    }
+
     fn bury(&mut self, now: Millis, key: &[u8], lasting: Duration) -> Result<bool, BackendError> {
         self.inner.bury(now, key, lasting)
     }
@@ -208,6 +216,10 @@ impl Backend for SessionRules {
 
     fn clear(&mut self, now: Millis) -> Result<(), BackendError> {
         self.inner.clear(now)
+    }
+
+    fn sweep(&mut self, now: Millis, what: Sweep, at: Cursor) -> Result<Swept, BackendError> {
+        self.inner.sweep(now, what, at)
     }
 
     fn memory_use(&self) -> Option<MemoryUse> {

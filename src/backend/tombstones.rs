@@ -22,10 +22,10 @@ use std::time::Duration;
 use super::graves::{Fate, Grave, Graves};
 use super::{
     Backend, BackendError, Cursor, Deadline, EntryRef, Expiring, Foreseen, MemoryUse, SetOutcome,
-    Teller, Upkeep, Visitor,
+    Sweep, Swept, Teller, Upkeep, Visitor,
 };
 use crate::config::Tombstone;
-use crate::contract::{Capabilities, Condition, Kind};
+use crate::contract::{Capabilities, Condition, Kind, Seq};
 use crate::time::Millis;
 
 /// How many keys are forgotten in one step of upkeep: some ten microseconds of work.
@@ -85,14 +85,20 @@ impl View {
         rule.map_or(Duration::ZERO, |rule| rule.lasting)
     }
 
-    /// Destroys an entry and remembers that, at least for what is left of an earlier tombstone.
-    fn end(&mut self, now: Millis, key: &[u8], lasting: Duration) -> Result<bool, BackendError> {
-        let was_live = self.store().destroy(now, key)?;
+    /// Remembers that an entry was destroyed, at least for what is left of an earlier tombstone.
+    fn remember(&mut self, now: Millis, key: &[u8], lasting: Duration) {
         let before = self.graves.until(self.database, key);
         let until = before.max(Some(now.after(lasting))).unwrap_or(now);
-        if was_live && now < until {
+        if now < until {
             self.graves
                 .put(self.database, key, Grave { open: now, until });
+        }
+    }
+
+    fn end(&mut self, now: Millis, key: &[u8], lasting: Duration) -> Result<bool, BackendError> {
+        let was_live = self.store().destroy(now, key)?;
+        if was_live {
+            self.remember(now, key, lasting);
         }
         Ok(was_live)
     }
@@ -200,6 +206,19 @@ impl Backend for View {
         self.end(now, key, lasting)
     }
 
+    fn destroy_if(&mut self, now: Millis, key: &[u8], seq: Seq) -> Result<bool, BackendError> {
+        let was_it = self.store().destroy_if(now, key, seq)?;
+        if was_it {
+            let lasting = self.lasting(key);
+            self.remember(now, key, lasting);
+        }
+        Ok(was_it)
+    }
+
+    fn is_buried(&mut self, now: Millis, key: &[u8]) -> bool {
+        self.fate(now, key) == Fate::Dead
+    }
+
     fn bury(&mut self, now: Millis, key: &[u8], lasting: Duration) -> Result<bool, BackendError> {
         self.end(now, key, lasting)
     }
@@ -254,6 +273,14 @@ impl Backend for View {
         self.store().clear(now)?;
         self.graves.clear(self.database);
         Ok(())
+    }
+
+    fn sweep(&mut self, now: Millis, what: Sweep, at: Cursor) -> Result<Swept, BackendError> {
+        let swept = self.store().sweep(now, what, at)?;
+        if what == Sweep::Clear && matches!(swept, Swept::All(_)) {
+            self.graves.clear(self.database);
+        }
+        Ok(swept)
     }
 
     fn memory_use(&self) -> Option<MemoryUse> {
@@ -342,6 +369,14 @@ impl Backend for Tombstones {
         self.first().destroy(now, key)
     }
 
+    fn destroy_if(&mut self, now: Millis, key: &[u8], seq: Seq) -> Result<bool, BackendError> {
+        self.first().destroy_if(now, key, seq)
+    }
+
+    fn is_buried(&mut self, now: Millis, key: &[u8]) -> bool {
+        self.first().is_buried(now, key)
+    }
+
     fn bury(&mut self, now: Millis, key: &[u8], lasting: Duration) -> Result<bool, BackendError> {
         self.first().bury(now, key, lasting)
     }
@@ -371,6 +406,10 @@ impl Backend for Tombstones {
 
     fn clear(&mut self, now: Millis) -> Result<(), BackendError> {
         self.first().clear(now)
+    }
+
+    fn sweep(&mut self, now: Millis, what: Sweep, at: Cursor) -> Result<Swept, BackendError> {
+        self.first().sweep(now, what, at)
     }
 
     fn memory_use(&self) -> Option<MemoryUse> {

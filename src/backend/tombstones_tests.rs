@@ -43,7 +43,7 @@ fn is_there(store: &mut dyn Backend, now: Millis, key: &[u8]) -> bool {
 #[test]
 fn every_call_reaches_the_backend_below() {
     // What they are there for, and a `set` goes on as a `set_kind`.
-    let apart = ["capabilities", "set", "bury", "regenerate"];
+    let apart = ["capabilities", "set", "is_buried", "bury", "regenerate"];
     assert_forwards(
         &|below, call| call(&mut Tombstones::new(Box::new(below), &[])),
         &apart,

@@ -9,9 +9,11 @@
 //! |---|---|
 //! | `place` | the two stores: what they are called, how they are opened, which two make no sense |
 //! | `reading` | entries with the time at which they were read, which says when they end |
+//! | `others` | what not every store has: hashes, and databases other than the first |
 //! | `pass` | one pass over everything |
 //! | `verify` | whether both have the same |
 
+mod others;
 mod pass;
 mod place;
 mod reading;
@@ -26,8 +28,10 @@ use self::pass::Work;
 use self::place::{Place, Trouble};
 use super::exit::{Exit, Failure};
 use super::output;
+use crate::cluster::Subscription;
 use crate::config::{self, Config};
 use crate::error::Error;
+use crate::master::FAREWELL;
 
 /// The pause between two passes of a live copy, and the longest where they fail.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
@@ -58,7 +62,10 @@ impl Copy {
         let from = Place::read(&self.from, config)?;
         let to = Place::read(&self.to, config)?;
         from.check_with(&to)?;
+        let is_master = matches!(from, Place::Master(_));
         let mut work = Work::new(from.open(config)?, to.open(config)?, self.is_live);
+        // Until everything is compared: so long its master waits with its end.
+        let mut farewell = None;
         if self.is_live {
             let stop = Arc::new(AtomicBool::new(false));
             for signal in signal_hook::consts::TERM_SIGNALS {
@@ -68,17 +75,26 @@ impl Copy {
                     .and_then(|_| signal_hook::flag::register(*signal, Arc::clone(&stop)))
                     .map_err(Error::io("wait for signals"))?;
             }
-            follow(&mut work, &stop)?;
+            if is_master {
+                farewell = Some(work.from.store.subscribe(&[FAREWELL])?);
+            }
+            follow(&mut work, &stop, farewell.as_mut())?;
         }
         work.pass()?;
         work.tell();
-        work.verify()
+        let verified = work.verify();
+        drop(farewell);
+        verified
     }
 }
 
-/// Passes until somebody says that it is enough. What fails is tried again: a store may be away for
-/// a while.
-fn follow(work: &mut Work, stop: &AtomicBool) -> Result<(), Trouble> {
+/// Passes until somebody says that it is enough, or the master of the first store is about to end.
+/// What fails is tried again: a store may be away for a while.
+fn follow(
+    work: &mut Work,
+    stop: &AtomicBool,
+    mut farewell: Option<&mut Subscription>,
+) -> Result<(), Trouble> {
     let (mut pause, mut is_told) = (PAUSES.0, false);
     while !stop.load(Ordering::Relaxed) {
         let begin = Instant::now();
@@ -88,12 +104,12 @@ fn follow(work: &mut Work, stop: &AtomicBool) -> Result<(), Trouble> {
                 if !is_told {
                     is_told = true;
                     work.tell();
-                    output::say(&format!(
-                        "in step, {:.1?} behind; when nobody writes to the first store any more, \
-                         end this with Ctrl-C or SIGTERM for the last pass, and only then stop the \
-                         first store",
-                        begin.elapsed() + pause
-                    ));
+                    work.left_out
+                        .sentence(&work.to)
+                        .iter()
+                        .for_each(|text| output::say(text));
+                    let behind = begin.elapsed() + pause;
+                    output::say(&format!("in step, {behind:.1?} behind; {}", end(&farewell)));
                 }
             }
             Err(trouble) if trouble.is_lasting() => return Err(trouble),
@@ -105,8 +121,30 @@ fn follow(work: &mut Work, stop: &AtomicBool) -> Result<(), Trouble> {
         }
         let next = Instant::now() + pause;
         while Instant::now() < next && !stop.load(Ordering::Relaxed) {
-            std::thread::park_timeout(GLANCE);
+            match farewell.as_mut().map(|farewell| farewell.receive(GLANCE)) {
+                Some(Ok(Some(_))) => {
+                    output::say("the first store's master is about to end: the last pass");
+                    return Ok(());
+                }
+                Some(Ok(None)) => {}
+                // It is away; the next pass finds out.
+                None | Some(Err(_)) => std::thread::park_timeout(GLANCE),
+            }
         }
     }
     Ok(())
+}
+
+/// How the user ends it.
+fn end(farewell: &Option<&mut Subscription>) -> &'static str {
+    match farewell {
+        Some(_) => {
+            "to end this, stop the application, whose master then waits for a last pass; or when \
+             nobody writes any more, Ctrl-C"
+        }
+        None => {
+            "when nobody writes to the first store any more, end this with Ctrl-C or SIGTERM for a \
+             last pass"
+        }
+    }
 }

@@ -51,8 +51,10 @@ master is master: (the master of --sock or --name) or master:SOCKET. What the se
 alike is not written again, so a copy that was stopped is taken up by running it again; what else \
 it has, it keeps. At the end both are read again and compared, with a checksum; the code is 1 where \
 they differ. With --live what is written and removed meanwhile is copied too, about once a second, \
-until this is ended by Ctrl-C or SIGTERM, when a last pass is made. Of a master's store strings of \
-database 0 are copied; hashes and other databases are not. A password in a URL can be read by every \
+until this is ended by Ctrl-C or SIGTERM, when a last pass is made; only then stop the first store. Hashes and \
+other databases than 0, which masters have, are copied to masters; other stores have no room for \
+them, which is said, with code 1. What was removed while no copy ran stays in the second store. A \
+password in a URL can be read by every \
 user of this machine in the list of processes; redis://HOST?password-file=PATH has it in a file that \
 nobody else may read.";
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::config::Limits;
 use crate::error::Error;
-use crate::protocol::message::{ErrorCode, Failure, Regenerate, Set, Welcome};
+use crate::protocol::message::{ErrorCode, Failure, Put, Regenerate, Set, Welcome};
 use crate::protocol::{Reply, Request};
 
 /// Why a connection cannot be used any more. It stays so.
@@ -189,6 +189,7 @@ pub(super) fn key_of<'a>(request: &Request<'a>) -> Option<&'a [u8]> {
         | Request::Destroy { key }
         | Request::Bury { key, .. }
         | Request::Set(Set { key, .. })
+        | Request::Put(Put { key, .. })
         // The old one is only looked for.
         | Request::Regenerate(Regenerate { to: key, .. }) => Some(key),
         // It is bounded as a key is.
@@ -201,14 +202,17 @@ pub(super) fn key_of<'a>(request: &Request<'a>) -> Option<&'a [u8]> {
         | Request::Clear
         | Request::Subscribe(_)
         | Request::Receive { .. }
-        | Request::Unsubscribe { .. } => None,
+        | Request::Unsubscribe { .. }
+        | Request::Records { .. } => None,
     }
 }
 
 /// The bytes of the request that are somebody's value.
 pub(super) fn value_of<'a>(request: &Request<'a>) -> Option<&'a [u8]> {
     match *request {
-        Request::Set(Set { value, .. }) | Request::Publish { message: value, .. } => Some(value),
+        Request::Set(Set { value, .. })
+        | Request::Put(Put { value, .. })
+        | Request::Publish { message: value, .. } => Some(value),
         _ => None,
     }
 }

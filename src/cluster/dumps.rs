@@ -34,6 +34,13 @@ impl Options {
     pub(crate) fn open_backend(&self, role: Role, clock: &dyn Clock) -> Result<SharedBackend> {
         let mut made = self.store.make(role)?;
         if let Some(sessions) = &self.sessions {
+            if sessions.ttl.is_none() && made.is_shared() {
+                return Err(Error::Config(format!(
+                    "sessions {sessions}: several masters may share this store, and would remove \
+                     each other's sessions when they start; give the time that sessions without \
+                     one last, as in sess:=1d"
+                )));
+            }
             made = Box::new(SessionRules::new(made, sessions.clone()));
         }
         let mut backend: Box<dyn Backend> = Box::new(Tombstones::new(made, &self.tombstones));

@@ -194,8 +194,8 @@ impl Local {
         let result = self.judge(reply, request, Duration::ZERO, read);
         if changes[0].is_some() {
             let mut hub = self.hub.lock();
-            for (event, key) in changes.into_iter().flatten() {
-                hub.changed(backend, 0, event, key);
+            for (database, event, key) in changes.into_iter().flatten() {
+                hub.changed(backend, database, event, key);
             }
             hub.wake();
         }

@@ -204,6 +204,6 @@ pub(super) fn gone(options: &Options) -> Error {
 pub(super) fn is_repeatable(request: &Request<'_>) -> bool {
     matches!(
         request.op(),
-        Op::Ping | Op::Get | Op::All | Op::Length | Op::Touch
+        Op::Ping | Op::Get | Op::All | Op::Length | Op::Touch | Op::Records
     )
 }

@@ -5,12 +5,18 @@
 use std::time::Duration;
 
 use super::entry::Entry;
+#[cfg(feature = "cli")]
+use crate::contract::Kind;
 use crate::contract::Seq;
 use crate::error::{Error, Result};
 use crate::protocol::Reply;
 
 /// An entry with its key.
 pub(crate) type Item = (Vec<u8>, Entry);
+
+/// What an entry is, and the entry with its key.
+#[cfg(feature = "cli")]
+pub(crate) type Record = (Kind, Item);
 
 /// To a get.
 pub(super) fn entry(reply: Reply<'_>) -> Result<Option<Entry>> {
@@ -85,6 +91,23 @@ pub(super) fn page(reply: Reply<'_>) -> Result<(u64, Vec<Item>)> {
         (item.key.into_owned(), entry)
     });
     Ok((page.next, items.collect()))
+}
+
+/// To a records: as [`page`].
+#[cfg(feature = "cli")]
+pub(super) fn records(reply: Reply<'_>) -> Result<(u64, Vec<Record>)> {
+    let Reply::Records(records) = reply else {
+        return Err(unexpected(&reply));
+    };
+    let items = records.items.into_iter().map(|record| {
+        let entry = Entry {
+            value: record.item.value.into_owned(),
+            seq: record.item.seq,
+            ttl: record.item.ttl_ms.map(Duration::from_millis),
+        };
+        (record.kind, (record.item.key.into_owned(), entry))
+    });
+    Ok((records.next, items.collect()))
 }
 
 pub(super) fn unexpected(reply: &Reply<'_>) -> Error {

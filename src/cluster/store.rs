@@ -11,9 +11,17 @@ use super::batch::{Batch, Outcome};
 use super::entry::{DestroyOptions, Entry, SetOptions, expiry, milliseconds};
 use super::links::Links;
 use super::options::Role;
+#[cfg(feature = "cli")]
+use super::replies::Record;
 use super::replies::{self, Item};
+#[cfg(feature = "cli")]
+use crate::backend::databases::COUNT;
+#[cfg(feature = "cli")]
+use crate::contract::Kind;
 use crate::contract::{Capabilities, Seq};
 use crate::error::Result;
+#[cfg(feature = "cli")]
+use crate::protocol::message::Put;
 use crate::protocol::message::Regenerate;
 use crate::protocol::{Reply, Request};
 
@@ -240,6 +248,40 @@ impl Store {
     /// begins, zero after the last.
     pub(crate) fn page(&self, cursor: u64) -> Result<(u64, Vec<Item>)> {
         self.call(&Request::All { cursor, limit: 0 }, replies::page)
+    }
+
+    /// A page of everything in a database, from `cursor` on, as [`page`](Self::page) gives it.
+    #[cfg(feature = "cli")]
+    pub(crate) fn records(&self, database: u8, cursor: u64) -> Result<(u64, Vec<Record>)> {
+        self.call(&Request::Records { database, cursor }, replies::records)
+    }
+
+    /// Writes an entry of any kind into a database.
+    #[cfg(feature = "cli")]
+    pub(crate) fn put(
+        &self,
+        (database, key): (u8, &[u8]),
+        (kind, value): (Kind, &[u8]),
+        ttl: Option<Duration>,
+    ) -> Result<Seq> {
+        let put = Put {
+            database,
+            kind,
+            expiry: expiry(ttl),
+            key,
+            value,
+        };
+        self.call(&Request::Put(put), replies::stored)
+    }
+
+    /// How many databases it has.
+    #[cfg(feature = "cli")]
+    pub(crate) fn databases(&self) -> u8 {
+        if self.capabilities().has(Capabilities::DATABASES) {
+            COUNT
+        } else {
+            1
+        }
     }
 
     /// The process that holds the store, where that is another one.

@@ -3,8 +3,9 @@
 //! at unforeseen is asked for by itself.
 
 use super::redis;
+use crate::backend::Sweep;
 use crate::config::Limits;
-use crate::protocol::{Dialect, Request, codec, frame};
+use crate::protocol::{Dialect, Op, Request, codec, frame};
 
 /// Gives `visit` the keys that the requests in some bytes look at.
 pub(crate) fn keys(dialect: Dialect, bytes: &[u8], limits: &Limits, visit: &mut dyn FnMut(&[u8])) {
@@ -19,6 +20,21 @@ pub(crate) fn keys(dialect: Dialect, bytes: &[u8], limits: &Limits, visit: &mut 
             }
         }
         Dialect::Resp => redis::keys_ahead(bytes, limits, visit),
+    }
+}
+
+/// What the first of the requests in some bytes does with all entries, if it does nothing else.
+pub(crate) fn sweep(dialect: Dialect, bytes: &[u8], limits: &Limits) -> Option<Sweep> {
+    match dialect {
+        Dialect::Native => {
+            let frame = frame::split(bytes, limits.max_body()).ok()??;
+            match Op::from_code(frame.header.code)? {
+                Op::Length => Some(Sweep::Count),
+                Op::Clear => Some(Sweep::Clear),
+                _ => None,
+            }
+        }
+        Dialect::Resp => redis::sweep_ahead(bytes, limits),
     }
 }
 

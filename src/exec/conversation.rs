@@ -165,8 +165,8 @@ impl Conversation {
             _ => {
                 let reply = execute(host.backend, host.now, host.limits, request);
                 codec::write_reply(out, id, &reply);
-                for (event, key) in changes(request, &reply).into_iter().flatten() {
-                    hub.changed(host.backend, 0, event, key);
+                for (database, event, key) in changes(request, &reply).into_iter().flatten() {
+                    hub.changed(host.backend, database, event, key);
                 }
                 return;
             }

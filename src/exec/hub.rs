@@ -95,6 +95,11 @@ impl Hub {
         self.channels.publish(Scope::Channel, channel, message)
     }
 
+    /// Whether anybody is subscribed to this channel by its name.
+    pub(crate) fn has_subscribers(&self, channel: &[u8]) -> bool {
+        self.channels.count(Scope::Channel, channel) > 0
+    }
+
     /// Has the loop send what is to be sent; to be called by whoever is not the loop.
     pub(crate) fn wake(&self) {
         if let (Some(wake), true) = (&self.wake, self.channels.has_outgoing()) {

@@ -11,6 +11,7 @@ mod channels;
 mod conversation;
 mod hub;
 mod mailbox;
+mod records;
 pub mod redis;
 mod subscribers;
 mod watches;
@@ -97,6 +98,14 @@ fn answer<'b>(
             outcome.map_or(Reply::Missing, written)
         }
         Request::All { cursor, limit } => Reply::Page(page(backend, now, cursor, limit)?),
+        Request::Records { database, cursor } => {
+            Reply::Records(records::page(backend, now, database, cursor)?)
+        }
+        Request::Put(put) => {
+            check_key(put.key, limits)?;
+            check_value(put.value, limits)?;
+            written(records::put(backend, now, &put)?)
+        }
         Request::Length => Reply::Length(backend.length(now)?),
         Request::Clear => {
             backend.clear(now)?;
@@ -204,26 +213,36 @@ pub(crate) fn ttl_ms(now: Millis, deadline: Option<Millis>) -> Option<u64> {
     deadline.map(|deadline| deadline.as_unix().saturating_sub(now.as_unix()))
 }
 
-/// What has become of a key, in Redis's word for it.
-pub(crate) type Change<'r> = Option<(&'static str, &'r [u8])>;
+/// The number of a database, and what has become of a key there, in Redis's word for it.
+pub(crate) type Change<'r> = Option<(u8, &'static str, &'r [u8])>;
 
 /// What a request has changed, by the reply to it.
 pub(crate) fn changes<'r>(request: &Request<'r>, reply: &Reply<'_>) -> [Change<'r>; 2] {
     let one = match (request, reply) {
         (Request::Set(set), Reply::Stored { .. }) => match set.expiry {
-            Expiry::AfterMs(0) => Some(("del", set.key)),
-            _ => Some(("set", set.key)),
+            Expiry::AfterMs(0) => Some((0, "del", set.key)),
+            _ => Some((0, "set", set.key)),
         },
+        (Request::Put(put), Reply::Stored { .. }) => {
+            let event = match (put.expiry, put.kind) {
+                (Expiry::AfterMs(0), _) => "del",
+                (_, Kind::Hash) => "hset",
+                _ => "set",
+            };
+            Some((put.database, event, put.key))
+        }
         (Request::Touch { key, expiry }, Reply::Done) => match expiry {
-            Expiry::AfterMs(0) => Some(("del", *key)),
-            Expiry::AfterMs(_) => Some(("expire", *key)),
-            Expiry::Never => Some(("persist", *key)),
+            Expiry::AfterMs(0) => Some((0, "del", *key)),
+            Expiry::AfterMs(_) => Some((0, "expire", *key)),
+            Expiry::Never => Some((0, "persist", *key)),
             Expiry::Keep => None,
         },
-        (Request::Destroy { key } | Request::Bury { key, .. }, Reply::Done) => Some(("del", *key)),
+        (Request::Destroy { key } | Request::Bury { key, .. }, Reply::Done) => {
+            Some((0, "del", *key))
+        }
         (&Request::Regenerate(Regenerate { grace_ms, from, to }), Reply::Stored { .. }) => {
             let of_old = if grace_ms == 0 { "del" } else { "expire" };
-            return [Some(("copy_to", to)), Some((of_old, from))];
+            return [Some((0, "copy_to", to)), Some((0, of_old, from))];
         }
         _ => None,
     };

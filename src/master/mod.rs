@@ -7,6 +7,7 @@
 
 mod aside;
 mod channels;
+mod farewell;
 mod fleet;
 mod notices;
 mod preload;
@@ -23,6 +24,9 @@ use std::time::Duration;
 use aside::Aside;
 pub(crate) use aside::Caller;
 use channels::Channels;
+#[cfg(feature = "cli")]
+pub(crate) use farewell::CHANNEL as FAREWELL;
+use farewell::Farewell;
 pub(crate) use fleet::Command;
 use fleet::Fleet;
 pub(crate) use preload::Preload;
@@ -98,6 +102,7 @@ struct Loop<W: Way> {
     signals: Signals,
     /// How often it was asked to stop.
     stops: u32,
+    farewell: Farewell,
     /// Children have ended that were not yet waited for.
     has_ended_children: bool,
 }
@@ -245,6 +250,7 @@ impl<W: Way> Loop<W> {
             controller,
             signals: setup.signals,
             stops: 0,
+            farewell: Farewell::default(),
             has_ended_children: false,
         })
     }
@@ -266,6 +272,8 @@ impl<W: Way> Loop<W> {
             // Closed connections are buried last, so that no event of this tick meets a new one.
             self.way.bury(now, &mut self.reactor);
             let reason = self.supervise(now);
+            let hub = &self.controller.hub;
+            let reason = self.farewell.is_said(now, reason, self.stops > 1, hub);
             self.way.end_tick();
             if let Some(reason) = reason {
                 let finished = self.way.finish(now, &mut self.reactor);
@@ -285,12 +293,14 @@ impl<W: Way> Loop<W> {
         let for_fleet = self.fleet.as_ref().and_then(Fleet::next_deadline);
         let for_peers = self.reactor.next_deadline();
         let for_pressure = self.pressure.next_deadline();
+        let for_followers = self.farewell.next_deadline(now);
         let all = [
             for_requests,
             for_handles,
             for_fleet,
             for_peers,
             for_pressure,
+            for_followers,
         ];
         all.into_iter().flatten().min()
     }

@@ -62,6 +62,12 @@ struct Receive {
 }
 
 #[derive(Serialize, Deserialize)]
+struct Place {
+    database: u8,
+    cursor: u64,
+}
+
+#[derive(Serialize, Deserialize)]
 struct All {
     cursor: u64,
     limit: u32,
@@ -109,6 +115,14 @@ pub fn write_request(out: &mut Vec<u8>, id: u32, request: &Request<'_>) {
             },
         ),
         Request::Unsubscribe { subscription } => put(out, subscription),
+        Request::Records { database, cursor } => put(
+            out,
+            &Place {
+                database: *database,
+                cursor: *cursor,
+            },
+        ),
+        Request::Put(record) => put(out, record),
         Request::Ping | Request::Length | Request::Clear => {}
     });
 }
@@ -148,6 +162,10 @@ pub fn read_request(frame: Frame<'_>) -> Result<Request<'_>, DecodeError> {
             },
         ),
         Op::Unsubscribe => get(body).map(|subscription| Request::Unsubscribe { subscription }),
+        Op::Records => {
+            get(body).map(|Place { database, cursor }| Request::Records { database, cursor })
+        }
+        Op::Put => get(body).map(Request::Put),
     };
     decoded.ok_or(DecodeError::Body(op.name()))
 }
@@ -167,6 +185,7 @@ pub fn write_reply(out: &mut Vec<u8>, id: u32, reply: &Reply<'_>) {
         Reply::Conflict { .. } => Status::Conflict as u8,
         Reply::Subscribed { .. } => Status::Subscribed as u8,
         Reply::Messages(_) => Status::Messages as u8,
+        Reply::Records(_) => Status::Records as u8,
         Reply::Error(failure) => failure.code as u8,
     };
     frame::write(out, code, id, |out| match reply {
@@ -179,6 +198,7 @@ pub fn write_reply(out: &mut Vec<u8>, id: u32, reply: &Reply<'_>) {
         Reply::Conflict { found } => put(out, found),
         Reply::Subscribed { subscription } => put(out, subscription),
         Reply::Messages(messages) => put(out, messages),
+        Reply::Records(records) => put(out, records),
         Reply::Error(failure) => put(out, failure.message.as_ref()),
         Reply::Pong | Reply::Done | Reply::Missing => {}
     });
@@ -214,6 +234,7 @@ pub fn read_reply(frame: Frame<'_>) -> Result<Reply<'_>, DecodeError> {
             get(body).map(|subscription| Reply::Subscribed { subscription }),
         ),
         Status::Messages => ("messages", get(body).map(Reply::Messages)),
+        Status::Records => ("records", get(body).map(Reply::Records)),
     };
     decoded.ok_or(DecodeError::Body(name))
 }

@@ -5,9 +5,10 @@ use std::borrow::Cow;
 use proptest::prelude::*;
 
 use super::*;
-use crate::contract::{Capabilities, Condition};
+use crate::contract::{Capabilities, Condition, Kind};
 use crate::protocol::message::{
-    Auth, Entry, Hello, Item, Messages, Page, Regenerate, Set, Subscribe, Topic, Welcome,
+    Auth, Entry, Hello, Item, Messages, Page, Put, Record, Records, Regenerate, Set, Subscribe,
+    Topic, Welcome,
 };
 
 const MAX: usize = 1 << 20;
@@ -214,6 +215,44 @@ fn the_bytes_of_replies_are_these() {
 }
 
 #[test]
+fn the_bytes_about_records_are_these() {
+    let key = b"k".as_slice();
+    let records = Request::Records {
+        database: 3,
+        cursor: 2,
+    };
+    assert_eq!(request_bytes(&records), framed(0x1E, &[&[3], &TWO]));
+    let put = Request::Put(Put {
+        database: 3,
+        kind: Kind::Hash,
+        expiry: Expiry::Never,
+        key,
+        value: b"vv",
+    });
+    let body: [&[u8]; 7] = [&[3], &[1, 0, 0, 0], &[0; 4], &ONE, b"k", &TWO, b"vv"];
+    assert_eq!(request_bytes(&put), framed(0x1F, &body));
+    let record = Record {
+        kind: Kind::Hash,
+        item: Item {
+            key: Cow::Borrowed(key),
+            seq: Seq(2),
+            ttl_ms: None,
+            value: Cow::Borrowed(b"vv"),
+        },
+    };
+    let reply = Reply::Records(Records {
+        next: 2,
+        items: vec![record],
+    });
+    let (hash, never): ([u8; 4], [u8; 1]) = ([1, 0, 0, 0], [0]);
+    let body: [&[u8]; 9] = [&TWO, &ONE, &hash, &ONE, b"k", &TWO, &never, &TWO, b"vv"];
+    assert_eq!(reply_bytes(&reply), framed(0x8C, &body));
+    let bytes = reply_bytes(&reply);
+    let frame = frame::split(&bytes, MAX).unwrap().unwrap();
+    assert_eq!(read_reply(frame), Ok(reply));
+}
+
+#[test]
 fn the_bytes_about_messages_are_these() {
     let key = b"k".as_slice();
     let requests = [
@@ -374,6 +413,14 @@ proptest! {
             }),
             Request::Receive { subscription: cursor, wait_ms: limit },
             Request::Unsubscribe { subscription: cursor },
+            Request::Records { database: nonce[0], cursor },
+            Request::Put(Put {
+                database: nonce[0],
+                kind: if nonce[1] == 0 { Kind::Bytes } else { Kind::Hash },
+                expiry,
+                key,
+                value: &value,
+            }),
         ] {
             let bytes = request_bytes(&request);
             let frame = frame::split(&bytes, MAX).unwrap().unwrap();

@@ -4,9 +4,10 @@ mod reply;
 mod request;
 
 pub use reply::{
-    Delivery, Entry, ErrorCode, Failure, Item, Messages, Page, Reply, Status, Welcome,
+    Delivery, Entry, ErrorCode, Failure, Item, Messages, Page, Record, Records, Reply, Status,
+    Welcome,
 };
-pub use request::{Auth, Hello, Op, Regenerate, Request, Set, Subscribe, Topic};
+pub use request::{Auth, Hello, Op, Put, Regenerate, Request, Set, Subscribe, Topic};
 
 /// Bytes of a nonce and of a proof.
 pub const PROOF_LEN: usize = 32;

@@ -1,5 +1,6 @@
 //! Masters over one Redis: what is kept there they share, in both dialects.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use crate::common::redis::Master;
@@ -105,4 +106,181 @@ fn what_the_server_says_no_to_is_told_in_its_words() {
     refusal("SET k v", "-READONLY ");
     server.cli(&["REPLICAOF", "NO", "ONE"]);
     refusal("SET k v", "+OK");
+}
+
+/// What each of two masters over one Redis answers to so many times a line, asked at the same time.
+fn at_once(server: &Server, times: u32, line: impl Fn(usize, u32) -> String + Sync) -> Vec<String> {
+    let url = server.url();
+    let flags = ["--store", url.as_str()];
+    let masters = [Master::start(&flags), Master::start(&flags)];
+    let ask = |number: usize, master: &Master| {
+        let mut wire = master.connect();
+        let replies = (0..times).map(|turn| {
+            wire.send(format!("{}\r\n", line(number, turn)));
+            let head = wire.line();
+            match head.strip_prefix('$') {
+                Some("-1") => "nil".to_owned(),
+                Some(_) => wire.line(),
+                None => head,
+            }
+        });
+        replies.collect::<Vec<_>>()
+    };
+    thread::scope(|scope| {
+        let ask = &ask;
+        let asked = (0..).zip(&masters);
+        let asked = asked.map(|(number, master)| scope.spawn(move || ask(number, master)));
+        let asked: Vec<_> = asked.collect();
+        asked
+            .into_iter()
+            .flat_map(|replies| replies.join().unwrap())
+            .collect()
+    })
+}
+
+#[test]
+fn what_is_exchanged_with_two_masters_comes_back_once() {
+    const TIMES: u32 = 200;
+    let Some(server) = Server::start(&[]) else {
+        return;
+    };
+    for command in ["GETSET k", "SET k"] {
+        server.cli(&["DEL", "k"]);
+        let mut seen = at_once(&server, TIMES, |number, turn| {
+            let get = if command == "SET k" { " GET" } else { "" };
+            format!("{command} {number}-{turn}{get}")
+        });
+        seen.push(server.cli(&["GET", "k"]));
+        let mut written: Vec<_> = (0..2)
+            .flat_map(|number| (0..TIMES).map(move |turn| format!("{number}-{turn}")))
+            .collect();
+        written.push("nil".to_owned());
+        seen.sort();
+        written.sort();
+        assert_eq!(seen, written, "{command}");
+    }
+}
+
+#[test]
+fn what_two_masters_take_only_one_gets() {
+    const TIMES: u32 = 300;
+    let Some(server) = Server::start(&[]) else {
+        return;
+    };
+    // Each puts something there and takes what is there.
+    let mut taken = at_once(&server, TIMES, |number, turn| {
+        if turn % 2 == 0 {
+            format!("SET k {number}-{turn} NX")
+        } else {
+            "GETDEL k".to_owned()
+        }
+    });
+    let put = taken.iter().filter(|reply| *reply == "+OK").count();
+    let left = usize::from(server.cli(&["EXISTS", "k"]) == "1");
+    taken.retain(|reply| reply.contains('-') && !reply.starts_with('$'));
+    let count = taken.len();
+    taken.sort();
+    taken.dedup();
+    assert_eq!((taken.len(), count + left), (count, put));
+}
+
+#[test]
+fn a_script_with_one_key_is_done_as_a_whole_with_two_masters() {
+    const TIMES: u32 = 200;
+    let Some(server) = Server::start(&[]) else {
+        return;
+    };
+    let script = "local n = redis.call('incr',KEYS[1]) \
+                  if n == 1 then redis.call('expire',KEYS[1],ARGV[1]) end return n";
+    let mut counts = at_once(&server, TIMES, |_, _| format!("EVAL \"{script}\" 1 k 1000"));
+    counts.sort();
+    let mut expected: Vec<_> = (1..=2 * TIMES).map(|count| format!(":{count}")).collect();
+    expected.sort();
+    assert_eq!(counts, expected);
+    assert!(server.cli(&["TTL", "k"]).parse::<i64>().unwrap() > 900);
+
+    // A lock that one takes is not let go by the other.
+    let release = "if redis.call('get',KEYS[1]) == ARGV[1] then \
+                   return redis.call('del',KEYS[1]) else return 0 end";
+    let replies = at_once(&server, TIMES, |number, turn| {
+        if turn % 2 == 0 {
+            format!("SET lock {number}-{turn} NX")
+        } else {
+            format!("EVAL \"{release}\" 1 lock {number}-{}", turn - 1)
+        }
+    });
+    for pair in replies.chunks(2) {
+        let is_ours = pair[0] == "+OK";
+        assert_eq!(pair[1], if is_ours { ":1" } else { ":0" }, "{pair:?}");
+    }
+    assert_eq!(server.cli(&["EXISTS", "lock"]), "0");
+}
+
+#[test]
+fn a_watched_key_that_nobody_touches_is_not_taken_for_changed() {
+    let Some(server) = Server::start(&[]) else {
+        return;
+    };
+    let url = server.url();
+    let master = Master::start(&["--store", url.as_str()]);
+    let mut wire = master.connect();
+    wire.ask("SET k 0 PX 100000", "+OK\r\n");
+    for turn in 0..50 {
+        wire.ask("WATCH k", "+OK\r\n");
+        wire.ask("PING", "+PONG\r\n");
+        wire.ask("MULTI", "+OK\r\n");
+        wire.ask("INCR k", "+QUEUED\r\n");
+        wire.ask("EXEC", &format!("*1\r\n:{}\r\n", turn + 1));
+    }
+    wire.ask("WATCH k", "+OK\r\n");
+    server.cli(&["SET", "k", "theirs"]);
+    wire.ask("MULTI", "+OK\r\n");
+    wire.ask("GET k", "+QUEUED\r\n");
+    wire.ask("EXEC", "*-1\r\n");
+}
+
+#[test]
+fn who_counts_or_clears_very_many_entries_keeps_nobody_else_waiting() {
+    let Some(server) = Server::start(&[]) else {
+        return;
+    };
+    let fill = "for i = 1, 200000 do redis.call('SET', 'k' .. i, '') end";
+    server.cli(&["EVAL", fill, "0"]);
+    server.cli(&["SET", "other", "1"]);
+    let url = format!("{}?prefix=k&timeout=10s", server.url());
+    let master = Master::start(&["--store", &url]);
+    let native = common::connect(&master.sock());
+    let whole: [(&str, &(dyn Fn() + Sync)); 4] = [
+        ("DBSIZE", &|| {
+            master.connect().ask("DBSIZE", ":200000\r\n");
+        }),
+        ("length", &|| assert_eq!(native.length().unwrap(), 200_000)),
+        ("FLUSHALL", &|| {
+            master
+                .connect()
+                .ask("PING\r\nFLUSHALL\r\nDBSIZE", "+PONG\r\n+OK\r\n:0\r\n");
+        }),
+        ("clear", &|| native.clear().unwrap()),
+    ];
+    for (name, work) in whole {
+        if name == "clear" {
+            server.cli(&["EVAL", fill, "0"]);
+        }
+        let mut wire = master.connect();
+        let (mut turns, is_done) = (0, AtomicBool::new(false));
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                // Something else is to be told where this fails.
+                let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+                is_done.store(true, Ordering::Release);
+                done.unwrap();
+            });
+            while !is_done.load(Ordering::Acquire) {
+                wire.ask("GET none", "$-1\r\n");
+                turns += 1;
+            }
+        });
+        assert!(turns > 10, "{name} let others have {turns} turns");
+    }
+    assert_eq!(server.cli(&["DBSIZE"]), "1");
 }

@@ -1,11 +1,14 @@
 //! The near cache: what was read is not asked for again, until somebody changes it.
 
+use memstore_cluster::Error;
 use memstore_cluster::backend::{Backend, RedisBackend};
+use memstore_cluster::config::{ByteSize, Store};
 use memstore_cluster::time::{Clock, SystemClock};
 
 use nix::sys::signal::Signal;
 
-use crate::common::eventually;
+use crate::common::ended::end;
+use crate::common::{eventually, memstore};
 use crate::servers::{Server, open};
 
 fn get(store: &mut RedisBackend, key: &str) -> Option<String> {
@@ -100,5 +103,28 @@ fn what_we_write_is_what_we_read() {
         assert!(store.destroy(now, b"k").unwrap());
         store.commit().unwrap();
         assert_eq!(get(store, "k"), None);
+    }
+}
+
+#[test]
+fn a_near_cache_for_a_cluster_is_refused_at_the_start() {
+    const WHY: &str = "a near cache needs a single primary";
+    // Asked for by a URL it is refused before anything is started, whichever role it is for.
+    let url = "redis-cluster://127.0.0.1:1?near=1mb";
+    for args in [&["serve"][..], &["run", "--", "true"]] {
+        let mut program = memstore(&args[..1]);
+        program.args(["--store", url]).args(&args[1..]);
+        end(&mut program).with(78, &["--store", WHY]);
+    }
+    let invalid = url.parse::<Store>().unwrap_err();
+    assert!(invalid.to_string().contains(WHY), "{invalid}");
+    // Asked for by a program that puts it together itself, too.
+    let Store::Redis(mut redis) = "redis-cluster://127.0.0.1:1".parse().unwrap() else {
+        panic!("it is Redis");
+    };
+    redis.near = Some(ByteSize(1 << 20));
+    match RedisBackend::open(&redis) {
+        Err(Error::Config(why)) => assert!(why.contains(WHY), "{why}"),
+        other => panic!("{other:?}"),
     }
 }

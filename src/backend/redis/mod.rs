@@ -35,7 +35,8 @@ use self::node::Repeat;
 use self::walk::Walks;
 use self::writes::{Write, Writes, left};
 use super::{
-    Backend, BackendError, Cursor, Deadline, EntryRef, Foreseen, SetOutcome, Visitor, Walk,
+    Backend, BackendError, Cursor, Deadline, EntryRef, Foreseen, SetOutcome, Sweep, Swept, Visitor,
+    Walk,
 };
 use crate::config;
 use crate::contract::{Capabilities, Condition, Seq};
@@ -79,6 +80,8 @@ const WALKED: usize = 1 << 20;
 const VALUE: usize = 16 << 10;
 /// Pages that a step of a walk looks at before others have their turn, also where it finds nothing.
 const MOST_PAGES: u32 = 16;
+/// As many of a step of a sweep, of which every page is large.
+const SWEPT_PAGES: u32 = 2;
 
 /// A store kept by Redis.
 ///
@@ -112,6 +115,8 @@ impl RedisBackend {
     /// [`Error::Config`] where what is asked for cannot be, [`Error::Backend`] where the servers are
     /// not there or do not let us in.
     pub fn open(redis: &config::Redis) -> Result<Self, Error> {
+        let invalid = |why: config::Invalid| Error::Config(format!("the store {redis} {why}"));
+        redis.check().map_err(invalid)?;
         let near = redis
             .near
             .map(|size| Arc::new(Near::new(&redis.prefix, size)));
@@ -229,6 +234,31 @@ impl RedisBackend {
             self.undone.insert(key);
             self.failure.get_or_insert(trouble.into());
         }
+    }
+
+    fn sweep_all(&mut self, now: Millis, what: Sweep) -> Result<u64, BackendError> {
+        let mut at = Cursor::default();
+        loop {
+            match self.sweep(now, what, at)? {
+                Swept::On(next) => at = next,
+                Swept::All(count) => return Ok(count),
+            }
+        }
+    }
+
+    /// Removes entries at once.
+    fn remove(&self, keys: &[Vec<u8>]) -> Result<(), BackendError> {
+        let names: Vec<Vec<u8>> = keys.iter().map(|key| self.name(key)).collect();
+        if let Some(near) = &self.near {
+            for name in &names {
+                near.written(name);
+            }
+        }
+        let commands = walk::removing(&self.link, &names);
+        for reply in self.link.run(commands, Repeat::Yes) {
+            reply?;
+        }
+        Ok(())
     }
 
     /// Keeps a write for the end of the turn.
@@ -422,29 +452,30 @@ impl Backend for RedisBackend {
         Ok(self.walks.pause(step))
     }
 
-    fn length(&mut self, _now: Millis) -> Result<u64, BackendError> {
-        self.flush();
-        let mut names = walk::Names::default();
-        walk::each_page(&self.link, &self.prefix, |keys| {
-            names.add(&keys);
-            Vec::new()
-        })?;
-        Ok(names.count())
+    fn length(&mut self, now: Millis) -> Result<u64, BackendError> {
+        self.sweep_all(now, Sweep::Count)
     }
 
-    fn clear(&mut self, _now: Millis) -> Result<(), BackendError> {
+    fn clear(&mut self, now: Millis) -> Result<(), BackendError> {
+        self.sweep_all(now, Sweep::Clear).map(|_| ())
+    }
+
+    fn sweep(&mut self, _now: Millis, what: Sweep, at: Cursor) -> Result<Swept, BackendError> {
         self.flush();
         self.known.clear();
-        let prefix = self.prefix.clone();
-        walk::each_page(&self.link, &self.prefix, |keys| {
-            let name = |key: Vec<u8>| [prefix.as_slice(), &key].concat();
-            walk::removing(&self.link, &keys.into_iter().map(name).collect::<Vec<_>>())
-        })?;
-        if let Some(near) = &self.near {
-            near.forget();
-            near.begin();
+        let mut swept = self.walks.swept(at, &self.link, &self.prefix)?;
+        for _ in 0..SWEPT_PAGES {
+            let keys = std::mem::take(&mut swept.step.keys);
+            match what {
+                Sweep::Count => swept.names.add(&keys),
+                Sweep::Clear => self.remove(&keys)?,
+            }
+            match walk::next(swept.step, &self.link, &self.prefix)? {
+                Some(next) => swept.step = next,
+                None => return Ok(Swept::All(swept.names.count())),
+            }
         }
-        Ok(())
+        Ok(Swept::On(self.walks.pause_sweep(swept)))
     }
 
     fn commit(&mut self) -> Result<(), BackendError> {

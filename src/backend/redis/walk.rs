@@ -11,7 +11,6 @@ use std::hash::{BuildHasher, RandomState};
 use redis::Cmd;
 
 use super::link::{At, Link};
-use super::node::Repeat;
 use super::unexpected;
 use crate::backend::{BackendError, Cursor};
 
@@ -23,6 +22,8 @@ const MOST: u32 = 4_096;
 const REMOVED: usize = 256;
 /// How many paused walks are remembered.
 const PAUSED: usize = 256;
+/// How many sweeps are: those that nobody goes on with give way to others.
+const SWEEPS: usize = 8;
 
 /// Where a walk is: what is left of a page, and what comes behind it.
 #[derive(Debug, Clone, Default)]
@@ -36,10 +37,18 @@ pub(super) struct Step {
     look: u32,
 }
 
-/// The walks that pause.
+/// Where a sweep is, and the names that were counted.
+#[derive(Debug, Default)]
+pub(super) struct Sweeping {
+    pub(super) step: Step,
+    pub(super) names: Names,
+}
+
+/// The walks that pause, and the sweeps.
 #[derive(Debug)]
 pub(super) struct Walks {
     paused: VecDeque<(u64, Step)>,
+    sweeps: VecDeque<(u64, Sweeping)>,
     next: u64,
 }
 
@@ -47,6 +56,7 @@ impl Default for Walks {
     fn default() -> Self {
         Self {
             paused: VecDeque::new(),
+            sweeps: VecDeque::new(),
             // Cursors of another life of the master are not taken for ours.
             next: fastrand::u64(1..1 << 48),
         }
@@ -76,10 +86,41 @@ impl Walks {
         if self.paused.len() == PAUSED {
             self.paused.pop_front();
         }
-        let number = self.next;
-        self.next += 1;
+        let number = self.number();
         self.paused.push_back((number, step));
         Some(Cursor(number))
+    }
+
+    /// The sweep at a cursor, each of which is gone on from once.
+    pub(super) fn swept(
+        &mut self,
+        at: Cursor,
+        link: &Link,
+        prefix: &[u8],
+    ) -> Result<Sweeping, BackendError> {
+        let there = self.sweeps.iter().position(|(number, _)| *number == at.0);
+        if let Some((_, sweeping)) = there.and_then(|there| self.sweeps.remove(there)) {
+            return Ok(sweeping);
+        }
+        Ok(Sweeping {
+            step: first(link, prefix, MOST)?,
+            names: Names::default(),
+        })
+    }
+
+    /// Where to go on with a sweep.
+    pub(super) fn pause_sweep(&mut self, sweeping: Sweeping) -> Cursor {
+        if self.sweeps.len() == SWEEPS {
+            self.sweeps.pop_front();
+        }
+        let number = self.number();
+        self.sweeps.push_back((number, sweeping));
+        Cursor(number)
+    }
+
+    fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next - 1
     }
 }
 
@@ -118,25 +159,6 @@ pub(super) fn next(
         step.look = (2 * step.look).min(MOST);
     }
     Ok(Some(step))
-}
-
-/// Gives all keys to `work`, page by page, and does what it says.
-pub(super) fn each_page(
-    link: &Link,
-    prefix: &[u8],
-    mut work: impl FnMut(Vec<Vec<u8>>) -> Vec<Cmd>,
-) -> Result<(), BackendError> {
-    let mut step = first(link, prefix, MOST)?;
-    loop {
-        let commands = work(std::mem::take(&mut step.keys));
-        for reply in link.run(commands, Repeat::Yes) {
-            reply?;
-        }
-        match next(step, link, prefix)? {
-            Some(next) => step = next,
-            None => return Ok(()),
-        }
-    }
 }
 
 /// Removes what has these names.

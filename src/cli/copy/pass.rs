@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use super::super::output;
+use super::others::{LeftOut, Name, Others};
 use super::place::{End, Trouble};
 use super::reading::{Item, Read};
 use crate::cluster::{Batch, SetOptions};
@@ -22,6 +23,8 @@ pub(super) struct Work {
     counts: Counts,
     /// How many entries there were at the beginning, where that can be known.
     all: Option<u64>,
+    /// What the last pass had no room for.
+    pub(super) left_out: LeftOut,
     told: Instant,
 }
 
@@ -29,6 +32,7 @@ pub(super) struct Work {
 #[derive(Default)]
 struct Copied {
     keys: HashSet<Vec<u8>>,
+    others: Others,
     /// Its process, if it is a master's. Another one's store may be another store: what is not in
     /// there was not removed.
     master: Option<u32>,
@@ -50,44 +54,68 @@ impl Work {
             to,
             copied: is_live.then(Copied::default),
             counts: Counts::default(),
+            left_out: LeftOut::default(),
             told: Instant::now(),
         }
     }
 
     /// Goes over all entries once.
     pub(super) fn pass(&mut self) -> Result<(), Trouble> {
+        let before = self.copied.take();
+        match self.go_over_all(before.as_ref()) {
+            Ok(copied) => {
+                self.copied = copied;
+                Ok(())
+            }
+            Err(trouble) => {
+                self.copied = before;
+                Err(trouble)
+            }
+        }
+    }
+
+    /// Gives what is copied now, where what was copied before is known.
+    fn go_over_all(&mut self, before: Option<&Copied>) -> Result<Option<Copied>, Trouble> {
         self.counts = Counts::default();
-        let master = self.from.store.master();
-        let mut met = HashSet::new();
+        let mut copied = Copied {
+            master: self.from.store.master(),
+            ..Copied::default()
+        };
         let mut cursor = 0;
         loop {
             let (next, items) = self.from.page(cursor)?;
             self.page(&items)?;
-            if self.copied.is_some() {
-                met.extend(items.entries.into_iter().map(|(key, _)| key));
+            if before.is_some() {
+                let keys = items.entries.into_iter().map(|(key, _)| key);
+                copied.keys.extend(keys);
             }
             match next {
                 0 => break,
                 next => cursor = next,
             }
         }
-        let Some(before) = &mut self.copied else {
-            return Ok(());
+        (copied.others, self.left_out) = self.from.others(&self.to)?;
+        self.write_others(&copied.others, before.map(|before| &before.others))?;
+        let Some(before) = before else {
+            return Ok(None);
         };
-        let is_one_store = before.master == master && self.from.store.master() == master;
-        let missing: Vec<Vec<u8>> = before.keys.difference(&met).cloned().collect();
-        if is_one_store {
-            self.remove(&missing)?;
-        } else if !missing.is_empty() {
+        let keys = before.keys.difference(&copied.keys).map(Vec::as_slice);
+        let keys: Vec<&[u8]> = keys.collect();
+        let others = before.others.keys();
+        let others: Vec<&Name> = others
+            .filter(|name| !copied.others.contains_key(*name))
+            .collect();
+        let now = self.from.store.master();
+        if before.master == now && copied.master == now {
+            self.remove(&keys, &others)?;
+        } else if keys.len() + others.len() > 0 {
             output::say(&format!(
                 "another master serves the first store now; the second one keeps {} entries that \
                  it does not have",
-                missing.len()
+                keys.len() + others.len()
             ));
         }
-        let master = self.from.store.master();
-        self.copied = Some(Copied { keys: met, master });
-        Ok(())
+        Ok(Some(copied))
     }
 
     /// Has the other store have these entries.
@@ -115,20 +143,37 @@ impl Work {
         Ok(())
     }
 
+    /// Has the other store have these, but for those that it was given.
+    fn write_others(&mut self, others: &Others, before: Option<&Others>) -> Result<(), Trouble> {
+        for (name, other) in others {
+            let before = before.and_then(|before| before.get(name));
+            if !before.is_some_and(|before| before.is_like(other)) {
+                self.to.put_other(name, Some(other))?;
+                self.counts.written += 1;
+            }
+        }
+        self.counts.read += others.len() as u64;
+        Ok(())
+    }
+
     /// Removes what was copied and is gone.
-    fn remove(&mut self, missing: &[Vec<u8>]) -> Result<(), Trouble> {
-        for keys in missing.chunks(CHUNK) {
-            let keys = keys.iter().map(Vec::as_slice);
+    fn remove(&mut self, keys: &[&[u8]], others: &[&Name]) -> Result<(), Trouble> {
+        for keys in keys.chunks(CHUNK) {
             // A walk may miss what is written while it goes on.
-            let there = self.from.read(keys.clone())?;
+            let there = self.from.read(keys.iter().copied())?;
             let mut batch = Batch::new();
-            let is_gone = |(key, there): (_, &Option<_>)| there.is_none().then_some(key);
-            let gone: Vec<&[u8]> = keys.zip(&there.entries).filter_map(is_gone).collect();
+            let gone = keys.iter().zip(&there.entries);
+            let gone = gone.filter(|(_, there)| there.is_none());
+            let gone: Vec<&[u8]> = gone.map(|(key, _)| *key).collect();
             for key in &gone {
                 batch.destroy(key);
             }
             self.to.write(&batch, gone.iter().copied())?;
             self.counts.removed += gone.len() as u64;
+        }
+        for name in others {
+            self.to.put_other(name, None)?;
+            self.counts.removed += 1;
         }
         Ok(())
     }

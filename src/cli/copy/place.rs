@@ -23,7 +23,7 @@ pub(super) enum Place {
 pub(super) struct End {
     pub(super) store: Store,
     /// What messages call it.
-    name: String,
+    pub(super) name: String,
 }
 
 /// Something could not be done with a store.

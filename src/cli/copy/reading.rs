@@ -7,7 +7,7 @@ use crate::cluster::{Batch, Entry, Outcome};
 use crate::error::Error;
 
 /// Deadlines that differ by less are the same: some stores keep whole seconds.
-const SAME_TIME: Duration = Duration::from_secs(1);
+pub(super) const SAME_TIME: Duration = Duration::from_secs(1);
 
 /// An entry and its key.
 pub(super) type Item = (Vec<u8>, Entry);

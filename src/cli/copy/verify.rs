@@ -62,24 +62,37 @@ impl Work {
                 next => cursor = next,
             }
         }
+        let (others, left_out) = self.from.others(&self.to)?;
+        if !others.is_empty() {
+            let (there, _) = self.to.others(&self.to)?;
+            for (name, other) in &others {
+                if !there.get(name).is_some_and(|there| there.is_like(other)) {
+                    differences.push(name.1.clone());
+                }
+            }
+        }
         let [from, to] = sums;
         if !differences.is_empty() || from != to {
             return Err(differ(&differences));
         }
-        let others = self
-            .to
-            .store
-            .length()
-            .map(|all| all.saturating_sub(to.count));
-        let others = match others {
+        let here = others.keys().filter(|(database, _)| *database == 0).count() as u64;
+        let all = self.to.store.length();
+        let more = match all.map(|all| all.saturating_sub(to.count + here)) {
             Ok(1) => "; another one is in the second store".to_owned(),
-            Ok(others @ 2..) => format!("; {others} others are in the second store"),
+            Ok(more @ 2..) => format!("; {more} others are in the second store"),
             _ => String::new(),
         };
+        let also = match others.len() {
+            0 => String::new(),
+            others => format!(", and {others} hashes and entries of other databases"),
+        };
         output::say(&format!(
-            "verified: {} entries are the same in both, checksum {:032x}{others}",
+            "verified: {} entries are the same in both, checksum {:032x}{also}{more}",
             from.count, from.sum
         ));
+        if let Some(sentence) = left_out.sentence(&self.to) {
+            return Err(Failure::Problems(Exit::Failed, vec![sentence]));
+        }
         Ok(Exit::Ok)
     }
 }

@@ -177,12 +177,20 @@ impl Redis {
             url: text.to_owned(),
         };
         url.end()?;
-        if redis.near.is_some() && matches!(redis.servers, Servers::Cluster { .. }) {
+        redis.check()?;
+        Ok(redis)
+    }
+}
+
+impl Redis {
+    /// Whether all that is asked for can be had together.
+    pub(crate) fn check(&self) -> Result<(), Invalid> {
+        if self.near.is_some() && matches!(self.servers, Servers::Cluster { .. }) {
             let why =
                 "has near=…, but a near cache needs a single primary and a cluster has several";
             return Err(Invalid::new(why));
         }
-        Ok(redis)
+        Ok(())
     }
 }
 

@@ -3,11 +3,15 @@
 use super::lookup::find;
 use super::session::bounds;
 use super::table::{Flag, Keys};
+use crate::backend::Sweep;
 use crate::config::Limits;
 use crate::protocol::resp::{Args, Parser, Progress, Request, Trust};
 
 /// Commands that write without looking at what was there.
 const BLIND: [&str; 4] = ["set", "setex", "psetex", "mset"];
+
+/// Within so many bytes the name of a command that is a sweep ends, also in an array.
+const LONGEST_SWEEP: usize = 24;
 
 /// Gives `visit` the keys that the requests in some bytes look at.
 pub(crate) fn keys_ahead(bytes: &[u8], limits: &Limits, visit: &mut dyn FnMut(&[u8])) {
@@ -18,6 +22,30 @@ pub(crate) fn keys_ahead(bytes: &[u8], limits: &Limits, visit: &mut dyn FnMut(&[
         let len = request.wire_len();
         of(&request, visit);
         rest = &rest[len..];
+    }
+}
+
+/// What the first of these requests does with all entries, if it does nothing else.
+pub(crate) fn sweep_ahead(bytes: &[u8], limits: &Limits) -> Option<Sweep> {
+    // Of most requests this is seen without parsing them.
+    let head = &bytes[..bytes.len().min(LONGEST_SWEEP)];
+    let has = |word: &[u8]| {
+        head.windows(word.len())
+            .any(|part| part.eq_ignore_ascii_case(word))
+    };
+    if !has(b"dbsize") && !has(b"flush") {
+        return None;
+    }
+    let (mut parser, mut args) = (Parser::default(), Args::default());
+    let bounds = bounds(limits, Trust::Authenticated);
+    let Ok(Progress::Request(request)) = parser.parse(bytes, &mut args, &bounds) else {
+        return None;
+    };
+    let command = request.get(0).and_then(find)?.command;
+    match (command.name, request.len()) {
+        ("dbsize", 1) => Some(Sweep::Count),
+        ("flushdb" | "flushall", 1 | 2) => Some(Sweep::Clear),
+        _ => None,
     }
 }
 

@@ -2,14 +2,15 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::draft::Draft;
 use super::fault::{Done, Fault};
 use super::lookup::Found;
 use super::session::Session;
 use super::shared::Shared;
-use super::table::Run;
+use super::table::{Command, Flag, Keys, Run};
 use crate::backend::{Backend, BackendError, Deadline, EntryRef, SetOutcome};
 use crate::config::Limits;
-use crate::contract::{Condition, Kind, Seq};
+use crate::contract::{Capabilities, Condition, Kind};
 use crate::exec::Hub;
 use crate::protocol::auth::Secret;
 use crate::protocol::resp::number::parse_i64;
@@ -62,7 +63,10 @@ impl<'c> Call<'c> {
 
     /// The same in another database.
     pub(super) fn changed_in(&mut self, database: u8, event: &'static str, key: &[u8]) {
-        self.hub.changed(self.backend, database, event, key);
+        match &mut self.shared.news {
+            Some(news) => news.push((database, event, key.to_vec())),
+            None => self.hub.changed(self.backend, database, event, key),
+        }
     }
 
     /// The same for another request, in the protocol that the session has by then.
@@ -93,17 +97,7 @@ impl<'c> Call<'c> {
     pub(super) fn run(&mut self, found: Found) {
         let start = self.reply.len();
         let done = match found.command.run {
-            Run::Do(run) | Run::DoOrSub(run, _) => {
-                let mut done = self.attempt(run);
-                for _ in 1..ATTEMPTS {
-                    if done != Err(Fault::CHANGED) {
-                        break;
-                    }
-                    self.reply.truncate(start);
-                    done = self.attempt(run);
-                }
-                done
-            }
+            Run::Do(run) | Run::DoOrSub(run, _) => self.attempt(found.command, run),
             Run::Sub(_) => Err(Fault::arguments(found.command.name)),
         };
         self.shared.statistics.of(found).count(&done);
@@ -113,10 +107,80 @@ impl<'c> Call<'c> {
         }
     }
 
-    /// As in the other dialect: a backend that panics fails the request and no more.
-    fn attempt(&mut self, run: fn(&mut Call<'_>) -> Done) -> Done {
-        let done = catch_unwind(AssertUnwindSafe(|| run(self)));
-        done.unwrap_or(Err(Fault::of("ERR the store's backend panicked")))
+    /// Runs what a command does; where others write to the store too, until nobody else has come
+    /// to its key meanwhile.
+    pub(super) fn attempt(&mut self, command: &Command, run: fn(&mut Call<'_>) -> Done) -> Done {
+        let Some(own) = self.own(command) else {
+            return guarded(|| run(self));
+        };
+        let start = self.reply.len();
+        for _ in 0..ATTEMPTS {
+            let done = guarded(|| self.over_draft(own, run));
+            self.shared.news = None;
+            if done != Err(Fault::CHANGED) {
+                return done;
+            }
+            self.reply.truncate(start);
+        }
+        Err(Fault::CHANGED)
+    }
+
+    /// What the command must have to itself, if anything.
+    fn own(&self, command: &Command) -> Option<Own<'c>> {
+        let Keys(first, last, _) = command.keys;
+        let own = if command.has(Flag::Write) && first == last && first > 0 {
+            Own::OfCommand(self.arg(usize::from(first.unsigned_abs())))
+        } else if command.has(Flag::MovableKeys) && !command.has(Flag::ReadOnly) {
+            let has_one = self.args.get(2) == Some(b"1");
+            Own::OfScript(self.args.get(3).filter(|_| has_one)?)
+        } else {
+            return None;
+        };
+        let compares =
+            |store: &dyn Backend| store.capabilities().has(Capabilities::COMPARE_AND_SET);
+        (self.backend.is_shared() && compares(self.backend)).then_some(own)
+    }
+
+    /// Runs it once, and writes what it made of the key if that is still as it was.
+    fn over_draft(&mut self, own: Own<'_>, run: fn(&mut Call<'_>) -> Done) -> Done {
+        let (Own::OfCommand(key) | Own::OfScript(key)) = own;
+        let mut draft = Draft::new(self.backend, self.session.database, self.now, key);
+        if let Own::OfScript(_) = own {
+            draft.begin()?;
+        }
+        self.shared.news = Some(Vec::new());
+        let mut call = Call {
+            args: self.args,
+            reply: self.reply.reborrow(),
+            now: self.now,
+            limits: self.limits,
+            secret: self.secret,
+            session: self.session,
+            shared: self.shared,
+            hub: self.hub,
+            backend: &mut draft,
+        };
+        let done = run(&mut call);
+        let news = self.shared.news.take().unwrap_or_default();
+        if done == Err(Fault::CHANGED) || !draft.settle()? {
+            return Err(Fault::CHANGED);
+        }
+        for (database, event, key) in news {
+            self.hub.changed(self.backend, database, event, &key);
+        }
+        done
+    }
+
+    /// Before what cannot be taken back: what was done to the key so far is done, or the command
+    /// begins anew.
+    pub(super) fn settle(&mut self) -> Done {
+        if self.shared.news.is_none() {
+            return Ok(());
+        }
+        match self.backend.commit() {
+            Err(BackendError::Busy) => Err(Fault::CHANGED),
+            done => Ok(done?),
+        }
     }
 
     /// The selected database, and where the reply goes.
@@ -131,6 +195,21 @@ impl<'c> Call<'c> {
     }
 }
 
+/// As in the other dialect: a backend that panics fails the request and no more.
+fn guarded(run: impl FnOnce() -> Done) -> Done {
+    let done = catch_unwind(AssertUnwindSafe(run));
+    done.unwrap_or(Err(Fault::of("ERR the store's backend panicked")))
+}
+
+/// A key that nobody else may come to while a command is at it.
+#[derive(Debug, Clone, Copy)]
+enum Own<'c> {
+    /// Of a command, from when it looks at it.
+    OfCommand(&'c [u8]),
+    /// Of a script, which may write before it looks: from its beginning.
+    OfScript(&'c [u8]),
+}
+
 /// The database with this number, which was selected because it is there.
 pub(super) fn database(backend: &mut dyn Backend, number: u8) -> &mut dyn Backend {
     if number == 0 {
@@ -140,25 +219,16 @@ pub(super) fn database(backend: &mut dyn Backend, number: u8) -> &mut dyn Backen
     database.expect("only databases that are there are selected")
 }
 
-/// Writes what was made of the version that was seen, if there was one; its deadline stays. Where
-/// others write to the store too, what they wrote meanwhile is not lost: the command
-/// [begins anew](Fault::CHANGED).
+/// Writes what was made of what was there; its deadline stays.
 pub(super) fn rewrite(
     store: &mut dyn Backend,
     now: Millis,
     key: &[u8],
-    seen: Option<Seq>,
     value: (Kind, &[u8]),
 ) -> Result<(), Fault> {
-    let condition = match seen {
-        _ if !store.is_shared() => Condition::Always,
-        Some(seq) => Condition::IfSeq(seq),
-        None => Condition::IfAbsent,
-    };
-    match store.set_kind(now, key, value, Deadline::Keep, condition)? {
+    match store.set_kind(now, key, value, Deadline::Keep, Condition::Always)? {
         SetOutcome::Stored(_) => Ok(()),
-        SetOutcome::Conflict(_) if condition == Condition::Always => Err(Fault::TOMBSTONE),
-        SetOutcome::Conflict(_) => Err(Fault::CHANGED),
+        SetOutcome::Conflict(_) => Err(Fault::TOMBSTONE),
     }
 }
 

@@ -36,12 +36,9 @@ fn add(call: &mut Call<'_>, by: i64) -> Done {
     let (key, now) = (call.arg(1), call.now);
     check_key(key, call.limits)?;
     let store = call.store();
-    let (old, seen) = match string(store.get(now, key)?)? {
-        Some(entry) => {
-            let number = parse_i64(&entry.value).ok_or(Fault::NOT_AN_INTEGER)?;
-            (number, Some(entry.seq))
-        }
-        None => (0, None),
+    let old = match string(store.get(now, key)?)? {
+        Some(entry) => parse_i64(&entry.value).ok_or(Fault::NOT_AN_INTEGER)?,
+        None => 0,
     };
     let sum = old.checked_add(by);
     let sum = sum.ok_or(Fault::of("ERR increment or decrement would overflow"))?;
@@ -49,7 +46,7 @@ fn add(call: &mut Call<'_>, by: i64) -> Done {
     let mut rest = text.as_mut_slice();
     write!(rest, "{sum}").expect("it is long enough");
     let len = 20 - rest.len();
-    rewrite(store, now, key, seen, (Kind::Bytes, &text[..len]))?;
+    rewrite(store, now, key, (Kind::Bytes, &text[..len]))?;
     call.changed("incrby", key);
     call.reply.integer(sum);
     Ok(())
@@ -64,15 +61,15 @@ pub(super) fn incrbyfloat(call: &mut Call<'_>) -> Done {
         float.ok_or(Fault::of("ERR value is not a valid float"))
     };
     let (store, reply) = call.parts();
-    let (old, seen) = match string(store.get(now, key)?)? {
-        Some(entry) => (float(&entry.value)?, Some(entry.seq)),
-        None => (float(b"0")?, None),
+    let old = match string(store.get(now, key)?)? {
+        Some(entry) => float(&entry.value)?,
+        None => float(b"0")?,
     };
     let sum = old.checked_add(float(by)?);
     let sum = sum.ok_or(Fault::of("ERR increment would produce NaN or Infinity"))?;
     let mut text = Vec::new();
     sum.write(&mut text);
-    rewrite(store, now, key, seen, (Kind::Bytes, &text))?;
+    rewrite(store, now, key, (Kind::Bytes, &text))?;
     reply.bulk(&text);
     call.changed("incrbyfloat", key);
     Ok(())

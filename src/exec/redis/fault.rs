@@ -31,7 +31,7 @@ impl Fault {
     /// The reply would have no bound but the number of keys.
     pub(super) const TOO_MUCH: Self =
         Self::of("ERR the reply would be too large; ask for less at a time");
-    /// What the command changes was changed by somebody else: it begins anew.
+    /// What the command changes was changed by somebody else: it begins anew, some times.
     pub(super) const CHANGED: Self = Self::of("BUSY the key is changed by others; try again");
     /// What is left of a destroy refuses the write, and the reply has no other way to say so.
     pub(super) const TOMBSTONE: Self =

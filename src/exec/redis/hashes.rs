@@ -276,7 +276,6 @@ fn change<T>(
     let (key, now) = (call.arg(1), call.now);
     check_key(key, call.limits)?;
     let entry = call.store().get(now, key)?;
-    let seen = entry.as_ref().map(|entry| entry.seq);
     let (changed, done) = make(read(entry.as_ref())?)?;
     let Some(bytes) = changed else {
         return Ok(done);
@@ -288,7 +287,7 @@ fn change<T>(
         return Ok(done);
     }
     check_value(&bytes, call.limits)?;
-    rewrite(call.store(), now, key, seen, (Kind::Hash, &bytes))?;
+    rewrite(call.store(), now, key, (Kind::Hash, &bytes))?;
     call.changed(event, key);
     Ok(done)
 }

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `session` | one connection: bytes to requests, who may ask what, transactions |
 //! | `shared`, `profile` | what all connections share, what others may know of each |
-//! | `call` | what a command has at hand |
+//! | `call`, `draft` | what a command has at hand; its key where others write to it too |
 //! | `table`, `lookup` | the commands: names, numbers of arguments, functions; and finding one |
 //! | `statistics` | how often each was asked for |
 //! | `fault` | the errors, in Redis's words |
@@ -79,6 +79,7 @@ mod commands;
 mod config;
 mod connection;
 mod counters;
+mod draft;
 mod expiry;
 mod fault;
 mod fields;
@@ -105,7 +106,7 @@ mod transaction;
 mod ttl;
 mod walk;
 
-pub(crate) use ahead::keys_ahead;
+pub(crate) use ahead::{keys_ahead, sweep_ahead};
 pub use fault::write_error;
 pub use load::{Load, TICKS};
 pub use lost::Lost;

@@ -98,6 +98,7 @@ fn confirm(call: &mut Call<'_>, scope: Scope, word: &[u8], name: Option<&[u8]>) 
 /// `PUBLISH channel message`
 pub(super) fn publish(call: &mut Call<'_>) -> Done {
     let (channel, message) = (call.arg(1), call.arg(2));
+    call.settle()?;
     let count = call.hub.publish(channel, message);
     call.count(count);
     Ok(())
@@ -106,6 +107,7 @@ pub(super) fn publish(call: &mut Call<'_>) -> Done {
 /// `SPUBLISH channel message`
 pub(super) fn spublish(call: &mut Call<'_>) -> Done {
     let (channel, message) = (call.arg(1), call.arg(2));
+    call.settle()?;
     let count = call.hub.channels.publish(Scope::Shard, channel, message);
     call.count(count);
     Ok(())

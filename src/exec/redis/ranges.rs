@@ -25,7 +25,6 @@ pub(super) fn append(call: &mut Call<'_>) -> Done {
     let store = call.store();
     let mut whole = Vec::new();
     let entry = string(store.get(now, key)?)?;
-    let seen = entry.as_ref().map(|entry| entry.seq);
     if let Some(entry) = entry {
         let len = checked_len(entry.value.len(), value.len(), limits)?;
         whole.reserve_exact(len);
@@ -34,7 +33,7 @@ pub(super) fn append(call: &mut Call<'_>) -> Done {
         checked_len(0, value.len(), limits)?;
     }
     whole.extend_from_slice(value);
-    rewrite(store, now, key, seen, (Kind::Bytes, &whole))?;
+    rewrite(store, now, key, (Kind::Bytes, &whole))?;
     call.changed("append", key);
     answer_len(call, whole.len());
     Ok(())
@@ -77,7 +76,6 @@ pub(super) fn setrange(call: &mut Call<'_>) -> Done {
     let offset = usize::try_from(offset).map_err(|_| Fault::of("ERR offset is out of range"))?;
     let store = call.store();
     let entry = string(store.get(now, key)?)?;
-    let seen = entry.as_ref().map(|entry| entry.seq);
     let old = entry.as_ref().map_or(&[] as &[u8], |entry| &entry.value);
     if value.is_empty() {
         let len = old.len();
@@ -90,7 +88,7 @@ pub(super) fn setrange(call: &mut Call<'_>) -> Done {
     whole.extend_from_slice(old);
     whole.resize(old.len().max(end), 0);
     whole[offset..end].copy_from_slice(value);
-    rewrite(store, now, key, seen, (Kind::Bytes, &whole))?;
+    rewrite(store, now, key, (Kind::Bytes, &whole))?;
     call.changed("setrange", key);
     answer_len(call, whole.len());
     Ok(())

@@ -129,6 +129,11 @@ impl Session {
         });
     }
 
+    /// Whether a command would be run now, in the first database: not refused, and not queued.
+    pub fn runs_at_once(&self) -> bool {
+        self.is_authenticated && self.transaction.queued().is_none() && self.database == 0
+    }
+
     /// How many of the next replies are not sent, as `CLIENT REPLY` says.
     pub fn unsent_replies(&self) -> usize {
         match self.replies {

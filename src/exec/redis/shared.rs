@@ -22,6 +22,9 @@ pub struct Shared {
     pub(super) pid: u32,
     /// Memory for the arguments of the request at hand.
     pub(super) args: Args,
+    /// Changes of keys that are not to be told before they are certain, with their databases and
+    /// Redis's words for them; `None` where each is told at once.
+    pub(super) news: Option<Vec<(u8, &'static str, Vec<u8>)>>,
     /// Where `RANDOMKEY` looks.
     pub(super) random: fastrand::Rng,
     pub(super) scripts: Scripts,
@@ -44,6 +47,7 @@ impl Shared {
             started: now,
             pid,
             args: Args::default(),
+            news: None,
             random: fastrand::Rng::with_seed(now.as_unix()),
             scripts: Scripts::default(),
             statistics: Statistics::default(),

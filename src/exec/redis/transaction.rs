@@ -25,6 +25,8 @@ const MAX_QUEUED: usize = 1 << 16;
 const MAX_WATCHED: usize = 1 << 20;
 /// What a watched key takes besides its bytes, about.
 const OVERHEAD: usize = 96;
+/// Milliseconds by which readings of one deadline may differ: about what a server may take to answer.
+const SLACK: u64 = 1_000;
 
 /// What a key was when it was watched.
 #[derive(Debug, Clone, Copy)]
@@ -113,9 +115,13 @@ impl Transaction {
         watches: &Watches,
         now: Millis,
     ) -> Result<bool, Fault> {
+        let has_own_clock = backend.is_shared();
         for ((number, key), was) in &self.watched {
             let entry = database(backend, *number).get(now, key)?;
             let is_same = match (was, entry) {
+                (Was::There(seq, deadline), Some(entry)) if has_own_clock => {
+                    entry.seq == *seq && is_near(entry.deadline, *deadline)
+                }
                 (Was::There(seq, deadline), Some(entry)) => {
                     (entry.seq, entry.deadline) == (*seq, *deadline)
                 }
@@ -127,6 +133,15 @@ impl Transaction {
             }
         }
         Ok(false)
+    }
+}
+
+/// Whether two readings can be of the same deadline where somebody else's clock decides: it is told as
+/// the time that is left, which is never the same twice.
+fn is_near(one: Option<Millis>, other: Option<Millis>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => one.as_unix().abs_diff(other.as_unix()) < SLACK,
+        (one, other) => one == other,
     }
 }
 

@@ -80,10 +80,12 @@ fn set_deadline(call: &mut Call<'_>, unit: Unit, command: &str) -> Done {
     let (key, number, now) = (call.arg(1), call.integer(2)?, call.now);
     let at = unit.absolute(now, number).ok_or_else(|| invalid(command))?;
     let store = call.store();
-    let is_asked = match store.get(now, key)? {
-        Some(entry) => conditions.hold(entry.deadline, at),
-        None => false,
-    };
+    // Without conditions there is no need to look.
+    let is_asked = conditions == Conditions::default()
+        || match store.get(now, key)? {
+            Some(entry) => conditions.hold(entry.deadline, at),
+            None => false,
+        };
     // Before the epoch is as past as the epoch.
     let at = Millis::from_unix(u64::try_from(at).unwrap_or(0));
     let is_done = is_asked && store.touch(now, key, Deadline::At(at))?;

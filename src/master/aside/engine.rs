@@ -19,8 +19,9 @@ use super::desk::{Desk, Job, News};
 use super::gauges::count;
 use super::ledger::Ledger;
 use super::noting::Noting;
+use super::sweeps::{Outcome, Sweeps};
 use super::{NO_REQUEST, refusal};
-use crate::backend::{Backend, BackendError, MemoryUse, SharedBackend, Upkeep};
+use crate::backend::{Backend, BackendError, MemoryUse, SharedBackend, Sweep, Upkeep};
 use crate::config::Limits;
 use crate::exec::{self, ahead};
 use crate::master::service::{Service, Session, Terms};
@@ -55,6 +56,7 @@ pub(super) struct Engine {
     service: Service,
     sessions: HashMap<ConnectionId, Session>,
     jobs: VecDeque<Job>,
+    sweeps: Sweeps,
     upkeep: Upkeep,
     /// When upkeep was last done.
     kept: Millis,
@@ -75,6 +77,7 @@ impl Engine {
             },
             sessions: HashMap::new(),
             jobs: VecDeque::new(),
+            sweeps: Sweeps::default(),
             upkeep: Upkeep::More,
             kept: now,
             failure: None,
@@ -100,7 +103,7 @@ impl Engine {
                     .hub()
                     .next_deadline()
                     .is_some_and(|then| then <= now);
-            if !is_idle || self.is_due(now) || has_messages {
+            if !is_idle || self.is_due(now) || has_messages || !self.sweeps.is_empty() {
                 self.turn(now, is_last)?;
             }
         }
@@ -108,6 +111,9 @@ impl Engine {
 
     /// How long to wait for something to do.
     fn patience(&self) -> Option<Duration> {
+        if !self.sweeps.is_empty() {
+            return Some(Duration::ZERO);
+        }
         let now = self.parts.clock.now();
         let for_upkeep = match self.upkeep {
             Upkeep::More => Some(now),
@@ -140,7 +146,12 @@ impl Engine {
         foresee(backend, began, &self.jobs, &self.limits);
         while let Some(job) = self.jobs.pop_front() {
             match job {
-                Job::Leave(id, why) => self.leave(backend, began, id, why),
+                Job::Leave(id, why) => {
+                    for chunk in self.sweeps.leave(id) {
+                        ledger.close(chunk, Done::default());
+                    }
+                    self.leave(backend, began, id, why);
+                }
                 Job::Run(chunk) => {
                     self.chunk(backend, chunk, until, &mut ledger);
                     let is_over = until.is_some_and(|until| until <= self.parts.clock.now());
@@ -149,6 +160,9 @@ impl Engine {
                     }
                 }
             }
+        }
+        if let Some((chunk, swept)) = self.sweeps.step(backend, began) {
+            self.go_on(backend, chunk, swept, until, &mut ledger);
         }
         self.keep(backend, began, ledger.is_empty());
         self.service.turn(backend, began).tell_gone();
@@ -194,7 +208,11 @@ impl Engine {
         ledger: &mut Ledger,
     ) {
         match &chunk.author {
-            Author::Handle(_) => self.call(backend, chunk, ledger),
+            Author::Handle(_) if !chunk.begin() => {}
+            Author::Handle(_) => match self.sweep_of(backend, Dialect::Native, &chunk.bytes) {
+                Some(what) => self.sweeps.begin(chunk, what),
+                None => self.call(backend, chunk, None, ledger),
+            },
             &Author::Connection {
                 id,
                 origin,
@@ -210,16 +228,58 @@ impl Engine {
                 if let (Some(lost), Some(redis)) = (lost, session.redis_mut()) {
                     redis.lose(&mut self.service.hub(), lost);
                 }
-                self.requests(backend, id, chunk, until, ledger);
+                let is_begun = chunk.begin();
+                let sweep = self.sweep_of(backend, dialect, &chunk.bytes);
+                match sweep.filter(|_| is_begun && self.runs_at_once(id)) {
+                    Some(what) => self.sweeps.begin(chunk, what),
+                    None => self.requests(backend, (id, chunk, is_begun), None, until, ledger),
+                }
             }
         }
+    }
+
+    /// Runs a chunk whose sweep is done, or gives it back if nobody waits for it.
+    fn go_on(
+        &mut self,
+        backend: &mut dyn Backend,
+        chunk: Arc<Chunk>,
+        swept: Option<Outcome>,
+        until: Option<Millis>,
+        ledger: &mut Ledger,
+    ) {
+        match &chunk.author {
+            Author::Handle(_) if swept.is_none() => {}
+            Author::Handle(_) => self.call(backend, chunk, swept, ledger),
+            &Author::Connection { id, .. } => {
+                let is_wanted = swept.is_some();
+                self.requests(backend, (id, chunk, is_wanted), swept, until, ledger);
+            }
+        }
+    }
+
+    /// What the first of these requests has done with all entries, where that takes its time.
+    fn sweep_of(&self, backend: &dyn Backend, dialect: Dialect, bytes: &[u8]) -> Option<Sweep> {
+        if !backend.is_shared() {
+            return None;
+        }
+        ahead::sweep(dialect, bytes, &self.limits)
+    }
+
+    /// Whether the next request of a connection would be run, and not refused or kept for later.
+    fn runs_at_once(&mut self, id: ConnectionId) -> bool {
+        self.sessions.get_mut(&id).is_some_and(|session| {
+            let is_open = session.is_open();
+            session
+                .redis_mut()
+                .map_or(is_open, |redis| redis.runs_at_once())
+        })
     }
 
     fn requests(
         &mut self,
         backend: &mut dyn Backend,
-        id: ConnectionId,
-        chunk: Arc<Chunk>,
+        (id, chunk, is_begun): (ConnectionId, Arc<Chunk>, bool),
+        mut swept: Option<Outcome>,
         until: Option<Millis>,
         ledger: &mut Ledger,
     ) {
@@ -233,8 +293,12 @@ impl Engine {
         let session = sessions
             .get_mut(&id)
             .expect("whoever has requests run has a session");
-        let is_begun = chunk.begin();
         let bytes = &chunk.bytes;
+        let dialect = match chunk.author {
+            Author::Connection { dialect, .. } => dialect,
+            Author::Handle(_) => Dialect::Native,
+        };
+        let is_shared = backend.is_shared();
         let mut done = Done::default();
         while done.used < bytes.len() && done.close.is_none() {
             let rest = &bytes[done.used..];
@@ -250,8 +314,12 @@ impl Engine {
             if done.used > 0 && (is_enough || done.out.len() > limits.high_mark) {
                 break;
             }
+            if done.used > 0 && is_shared && ahead::sweep(dialect, rest, limits).is_some() {
+                // It is the first when it comes back.
+                break;
+            }
             let start = done.out.len();
-            let mut noting = Noting::new(backend);
+            let mut noting = Noting::new(backend, swept.take());
             let taken = service
                 .turn(&mut noting, now)
                 .request(id, session, rest, &mut done.out);
@@ -279,17 +347,20 @@ impl Engine {
     }
 
     /// Runs the request of a handle.
-    fn call(&mut self, backend: &mut dyn Backend, chunk: Arc<Chunk>, ledger: &mut Ledger) {
+    fn call(
+        &mut self,
+        backend: &mut dyn Backend,
+        chunk: Arc<Chunk>,
+        swept: Option<Outcome>,
+        ledger: &mut Ledger,
+    ) {
         // Handles are trusted with their own memory; what is too long for the store is refused as
         // everybody's is.
         let Ok(Some(frame)) = frame::split(&chunk.bytes, usize::MAX) else {
             unreachable!("a handle writes whole frames");
         };
-        if !chunk.begin() {
-            return;
-        }
         let mut done = Done::default();
-        let mut noting = Noting::new(backend);
+        let mut noting = Noting::new(backend, swept);
         if let Ok(request) = codec::read_request(frame) {
             let now = self.parts.clock.now();
             let reply = match request {
@@ -301,8 +372,10 @@ impl Engine {
             codec::write_reply(&mut done.out, frame.header.id, &reply);
             let changes = exec::changes(&request, &reply);
             drop(reply);
-            for (event, key) in changes.into_iter().flatten() {
-                self.service.hub().changed(&mut noting, 0, event, key);
+            for (database, event, key) in changes.into_iter().flatten() {
+                self.service
+                    .hub()
+                    .changed(&mut noting, database, event, key);
             }
         }
         count(&self.parts.desk.gauges.requests);

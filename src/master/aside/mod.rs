@@ -38,6 +38,7 @@ mod ledger;
 mod line;
 mod noting;
 mod refusal;
+mod sweeps;
 
 use std::collections::VecDeque;
 use std::io;

@@ -6,11 +6,12 @@
 
 use std::time::Duration;
 
+use super::sweeps::Outcome;
 use crate::backend::{
     Backend, BackendError, Cursor, Deadline, EntryRef, Expiring, Foreseen, MemoryUse, SetOutcome,
-    Teller, Upkeep, Visitor,
+    Sweep, Swept, Teller, Upkeep, Visitor,
 };
-use crate::contract::{Capabilities, Condition, Kind};
+use crate::contract::{Capabilities, Condition, Kind, Seq};
 use crate::time::Millis;
 
 /// What was done, the most telling of it.
@@ -37,10 +38,12 @@ pub(super) struct Noting<'b> {
     inner: &'b mut dyn Backend,
     pub(super) seen: Seen,
     pub(super) touched: Touched,
+    /// What came of a sweep that was done for the request.
+    swept: Option<Outcome>,
 }
 
 impl<'b> Noting<'b> {
-    pub(super) fn new(inner: &'b mut dyn Backend) -> Self {
+    pub(super) fn new(inner: &'b mut dyn Backend, swept: Option<Outcome>) -> Self {
         Self {
             // Only of these a commit may be done in part.
             touched: if inner.is_shared() {
@@ -50,6 +53,7 @@ impl<'b> Noting<'b> {
             },
             inner,
             seen: Seen::Nothing,
+            swept,
         }
     }
 
@@ -166,6 +170,19 @@ impl Backend for Noting<'_> {
         done
     }
 
+    fn destroy_if(&mut self, now: Millis, key: &[u8], seq: Seq) -> Result<bool, BackendError> {
+        self.key(key);
+        let done = self.inner.destroy_if(now, key, seq);
+        self.changed(&done);
+        done
+    }
+
+    fn is_buried(&mut self, now: Millis, key: &[u8]) -> bool {
+        self.note(Seen::Read);
+        self.key(key);
+        self.inner.is_buried(now, key)
+    }
+
     fn bury(&mut self, now: Millis, key: &[u8], lasting: Duration) -> Result<bool, BackendError> {
         self.key(key);
         let done = self.inner.bury(now, key, lasting);
@@ -202,12 +219,23 @@ impl Backend for Noting<'_> {
 
     fn length(&mut self, now: Millis) -> Result<u64, BackendError> {
         self.whole(Seen::Read);
-        self.inner.length(now)
+        match self.swept.take() {
+            Some((Sweep::Count, count)) => count,
+            _ => self.inner.length(now),
+        }
     }
 
     fn clear(&mut self, now: Millis) -> Result<(), BackendError> {
         self.whole(Seen::Written);
-        self.inner.clear(now)
+        match self.swept.take() {
+            Some((Sweep::Clear, cleared)) => cleared.map(|_| ()),
+            _ => self.inner.clear(now),
+        }
+    }
+
+    fn sweep(&mut self, now: Millis, what: Sweep, at: Cursor) -> Result<Swept, BackendError> {
+        self.whole(Seen::Written);
+        self.inner.sweep(now, what, at)
     }
 
     fn memory_use(&self) -> Option<MemoryUse> {
@@ -238,6 +266,9 @@ mod tests {
 
     #[test]
     fn every_call_reaches_the_backend_below() {
-        assert_forwards(&|mut below, call| call(&mut Noting::new(&mut below)), &[]);
+        assert_forwards(
+            &|mut below, call| call(&mut Noting::new(&mut below, None)),
+            &[],
+        );
     }
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use super::PROOF_LEN;
-use crate::contract::{Capabilities, Seq};
+use crate::contract::{Capabilities, Kind, Seq};
 
 /// The third byte of a reply. From `0xC0` on it is an error, see [`ErrorCode`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,11 +27,12 @@ pub enum Status {
     Conflict = 0x89,
     Subscribed = 0x8A,
     Messages = 0x8B,
+    Records = 0x8C,
 }
 
 impl Status {
     /// Every status that is no error.
-    pub const EVERY: [Self; 12] = [
+    pub const EVERY: [Self; 13] = [
         Self::Welcome,
         Self::Challenge,
         Self::Pong,
@@ -44,6 +45,7 @@ impl Status {
         Self::Conflict,
         Self::Subscribed,
         Self::Messages,
+        Self::Records,
     ];
 
     /// The status with this code.
@@ -148,6 +150,8 @@ pub enum Reply<'a> {
     },
     /// Some messages of a subscription.
     Messages(Messages<'a>),
+    /// Entries of any kind.
+    Records(Records<'a>),
     /// The request was not done.
     Error(Failure<'a>),
 }
@@ -168,6 +172,7 @@ impl Reply<'_> {
             Self::Conflict { .. } => "conflict",
             Self::Subscribed { .. } => "subscribed",
             Self::Messages(_) => "messages",
+            Self::Records(_) => "records",
             Self::Error(_) => "error",
         }
     }
@@ -233,6 +238,26 @@ pub struct Page<'a> {
     /// The entries.
     #[serde(borrow)]
     pub items: Vec<Item<'a>>,
+}
+
+/// The body of [`Reply::Records`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Records<'a> {
+    /// Where the next page starts; zero where this was the last.
+    pub next: u64,
+    /// The entries.
+    #[serde(borrow)]
+    pub items: Vec<Record<'a>>,
+}
+
+/// An entry of any kind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record<'a> {
+    /// What its value is.
+    pub kind: Kind,
+    /// The rest of it.
+    #[serde(borrow)]
+    pub item: Item<'a>,
 }
 
 /// The body of [`Reply::Messages`].

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::PROOF_LEN;
-use crate::contract::{Condition, Expiry};
+use crate::contract::{Condition, Expiry, Kind};
 
 /// The third byte of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,11 +29,13 @@ pub enum Op {
     Subscribe = 0x1B,
     Receive = 0x1C,
     Unsubscribe = 0x1D,
+    Records = 0x1E,
+    Put = 0x1F,
 }
 
 impl Op {
     /// Every operation there is.
-    pub const EVERY: [Self; 16] = [
+    pub const EVERY: [Self; 18] = [
         Self::Hello,
         Self::Auth,
         Self::Ping,
@@ -50,6 +52,8 @@ impl Op {
         Self::Subscribe,
         Self::Receive,
         Self::Unsubscribe,
+        Self::Records,
+        Self::Put,
     ];
 
     /// The operation with this code.
@@ -76,6 +80,8 @@ impl Op {
             Self::Subscribe => "subscribe",
             Self::Receive => "receive",
             Self::Unsubscribe => "unsubscribe",
+            Self::Records => "records",
+            Self::Put => "put",
         }
     }
 }
@@ -150,6 +156,15 @@ pub enum Request<'a> {
         /// Its number.
         subscription: u64,
     },
+    /// A page of everything in a database, of whatever kind. For copies and dumps.
+    Records {
+        /// The number of the database.
+        database: u8,
+        /// Zero at the start, then what the page before gave.
+        cursor: u64,
+    },
+    /// Write an entry of whatever kind into a database, whatever was there.
+    Put(Put<'a>),
 }
 
 impl Request<'_> {
@@ -172,6 +187,8 @@ impl Request<'_> {
             Self::Subscribe(_) => Op::Subscribe,
             Self::Receive { .. } => Op::Receive,
             Self::Unsubscribe { .. } => Op::Unsubscribe,
+            Self::Records { .. } => Op::Records,
+            Self::Put(_) => Op::Put,
         }
     }
 }
@@ -203,6 +220,23 @@ pub struct Set<'a> {
     pub expiry: Expiry,
     /// What must hold for the write to be done.
     pub condition: Condition,
+    /// The key.
+    #[serde(with = "serde_bytes")]
+    pub key: &'a [u8],
+    /// The value.
+    #[serde(with = "serde_bytes")]
+    pub value: &'a [u8],
+}
+
+/// The body of [`Request::Put`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Put<'a> {
+    /// The number of the database.
+    pub database: u8,
+    /// What the value is.
+    pub kind: Kind,
+    /// When it expires.
+    pub expiry: Expiry,
     /// The key.
     #[serde(with = "serde_bytes")]
     pub key: &'a [u8],

@@ -116,7 +116,7 @@ impl Bench {
         if let Some(found) = &mut found {
             found.deadline = meant;
         }
-        self.time.check();
+        self.time.check(now);
         found
     }
 
@@ -132,7 +132,7 @@ impl Bench {
         if matches!(done, Ok(SetOutcome::Stored(_))) {
             self.written(now, key, deadline);
         }
-        self.time.check();
+        self.time.check(now);
         done
     }
 
@@ -148,7 +148,7 @@ impl Bench {
         if matches!(done, Ok(SetOutcome::Stored(_))) {
             self.written(now, key, deadline);
         }
-        self.time.check();
+        self.time.check(now);
         done
     }
 
@@ -182,7 +182,7 @@ impl Bench {
         if done {
             self.written(now, key, deadline);
         }
-        self.time.check();
+        self.time.check(now);
         done
     }
 
@@ -191,13 +191,14 @@ impl Bench {
         let done = self.store.destroy(now, key);
         let done = done.unwrap_or_else(|error| panic!("destroy {}: {error}", shown(key)));
         self.written(now, key, Deadline::Keep);
-        self.time.check();
+        self.time.check(now);
         done
     }
 
     pub(super) fn length(&mut self) -> u64 {
-        let length = self.store.length(self.now()).expect("length");
-        self.time.check();
+        let now = self.now();
+        let length = self.store.length(now).expect("length");
+        self.time.check(now);
         length
     }
 
@@ -205,7 +206,7 @@ impl Bench {
         let now = self.now();
         self.store.clear(now).expect("clear");
         self.written(now, b"", Deadline::Keep);
-        self.time.check();
+        self.time.check(now);
     }
 
     /// One step of a walk that pauses after so many entries.
@@ -232,7 +233,7 @@ impl Bench {
         for (key, found) in &mut entries {
             found.deadline = self.time.meant(now, key, found.deadline);
         }
-        self.time.check();
+        self.time.check(now);
         (entries, next)
     }
 

@@ -47,7 +47,7 @@ struct Real {
     given: HashMap<Vec<u8>, Millis>,
     /// The backend was told the time then, and may be keeping what it is to write since.
     unsent: Option<Millis>,
-    /// The most milliseconds that a write took until it was committed, and that a read took.
+    /// The most milliseconds that a write took until it was committed, and that a call took.
     there: u64,
     back: u64,
 }
@@ -177,11 +177,14 @@ impl Time {
         meant.or(at)
     }
 
-    /// Breaks off a rule that its next deadline has overtaken.
-    pub(super) fn check(&self) {
-        let Some(real) = &self.real else { return };
-        let now = real.clock.now().after_ms(ROUNDING);
-        if self.next_due(self.here()).is_some_and(|due| due <= now) {
+    /// Breaks off a rule that its next deadline has overtaken, or may have for who was told this
+    /// time: to them what they read passes earlier by the way back.
+    pub(super) fn check(&mut self, told: Millis) {
+        let next = self.next_due(self.here());
+        let Some(real) = &mut self.real else { return };
+        real.back = real.back.max(since(real, told));
+        let now = real.clock.now().after_ms(real.back + ROUNDING);
+        if next.is_some_and(|due| due <= now) {
             resume_unwind(Box::new(TooSlow));
         }
     }

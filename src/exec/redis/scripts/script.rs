@@ -129,7 +129,8 @@ impl<'s, 'c> Script<'s, 'c> {
             ));
         };
         self.reply.clear();
-        let done = run(&mut self.call.within(request, &mut self.reply));
+        let mut call = self.call.within(request, &mut self.reply);
+        let done = call.attempt(command, run);
         self.call.shared.statistics.of(found).count(&done);
         done?;
         Ok(Value::of_reply(&self.reply))
