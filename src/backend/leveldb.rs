@@ -12,6 +12,7 @@ mod scan;
 mod tests;
 
 use std::collections::{HashMap, VecDeque};
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use super::catalogue::{Catalogue, Key, Record};
@@ -22,7 +23,7 @@ use super::{
 use crate::config::{LevelDb, Syncing};
 use crate::contract::{Capabilities, Condition, Kind, Seq};
 use crate::error::Error;
-use crate::leveldb::{Batch, Database, Disk, Folder, LevelError};
+use crate::leveldb::{Batch, Database, Disk, Folder, Holes, LevelError};
 use crate::time::Millis;
 use layout::{Layout, Note};
 
@@ -68,9 +69,16 @@ impl LevelDbBackend {
         let refused = |error: LevelError| {
             let folder = config.folder.display();
             let sentence = format!("the LevelDB database {folder} cannot be opened: {error}");
-            match error {
+            match &error {
                 LevelError::Damaged { .. } | LevelError::Order(_) => {
                     Error::Config(format!("{sentence}; nothing in it was changed"))
+                }
+                LevelError::Hole { .. } => Error::Config(format!(
+                    "{sentence}; nothing in it was changed (from a backup it is whole; opened once \
+                     with sync=1s it is read up to there, and the log is kept)"
+                )),
+                LevelError::Io { source, .. } if source.kind() == ErrorKind::NotADirectory => {
+                    Error::Config(sentence)
                 }
                 LevelError::Io { .. } | LevelError::InUse { .. } => Error::Backend(sentence),
             }
@@ -87,7 +95,11 @@ impl LevelDbBackend {
     fn over(disk: Box<dyn Disk>, config: &LevelDb) -> Result<Self, LevelError> {
         let layout = Layout::new(config.namespace.as_deref());
         let mut scan = scan::Scan::new(layout.clone());
-        let database = Database::open(disk, &mut |key, sequence, value| {
+        let holes = match config.sync {
+            Syncing::Always => Holes::Refused,
+            Syncing::EverySecond | Syncing::Never => Holes::LeftOut,
+        };
+        let database = Database::open(disk, holes, &mut |key, sequence, value| {
             scan.take(key, sequence, value);
         })?;
         let found = scan.finish();

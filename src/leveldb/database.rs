@@ -12,7 +12,7 @@ use super::manifest::{BYTEWISE, Edit, Manifest};
 use super::recovery::{self, Kind, log_name};
 use super::table::{Listed, Table, file_name};
 use super::writing::{Batch, Log};
-use super::{LevelError, Result, remove};
+use super::{Holes, LevelError, Result, remove};
 
 /// What an entry in memory takes besides its bytes, roughly.
 const SLOT: usize = 64;
@@ -76,16 +76,17 @@ impl Database {
     ///
     /// # Errors
     /// Where something is damaged nothing is changed.
-    pub(crate) fn open(disk: Box<dyn Disk>, each: &mut Each<'_>) -> Result<Self> {
-        Self::open_with(disk, each, Sizes::default())
+    pub(crate) fn open(disk: Box<dyn Disk>, holes: Holes, each: &mut Each<'_>) -> Result<Self> {
+        Self::open_with(disk, holes, each, Sizes::default())
     }
 
     pub(super) fn open_with(
         disk: Box<dyn Disk>,
+        holes: Holes,
         each: &mut Each<'_>,
         sizes: Sizes,
     ) -> Result<Self> {
-        let found = recovery::read(&*disk, each)?;
+        let found = recovery::read(&*disk, holes, each)?;
         let mut next_file = found.next_file;
         let mut number = || {
             next_file += 1;
@@ -95,6 +96,9 @@ impl Database {
         if !found.memory.is_empty() {
             let listed = write_table(&*disk, number(), &found.memory)?;
             levels.apply(&[], vec![(0, Table::open(&*disk, listed)?)]);
+        }
+        if let Some(holed) = &found.holed {
+            holed.keep(&*disk)?;
         }
         let log = Log::create(&*disk, number())?;
         let manifest_number = number();

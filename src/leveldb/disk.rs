@@ -64,7 +64,11 @@ impl Folder {
             .recursive(true)
             .mode(0o700)
             .create(path)
-            .map_err(LevelError::io("make", &name))?;
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::AlreadyExists => io::ErrorKind::NotADirectory.into(),
+                _ => error,
+            })
+            .map_err(LevelError::io("open", &name))?;
         let lock = OpenOptions::new()
             .write(true)
             .create(true)

@@ -1,7 +1,8 @@
 //! The format of logs and manifests: records, each in fragments that do not cross blocks.
 //!
 //! A write that was cut off leaves a torn end, which counts for nothing. What is wrong before
-//! something that is right is damage, and is told.
+//! something that is right is a [`Hole`], and is told: whoever reads knows whether the disk may have
+//! left one.
 
 use super::coding::masked;
 
@@ -51,6 +52,17 @@ pub(super) fn encode(at: u64, mut record: &[u8]) -> Vec<u8> {
     }
 }
 
+/// Something that is not as it was written, with something that is behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Hole {
+    /// Where the first record begins that cannot be read. All before it have been.
+    pub(super) at: usize,
+    pub(super) what: &'static str,
+    /// No record begins behind it: it is one that was being written when the power went, and of
+    /// which the disk had taken later parts only.
+    pub(super) is_last_write: bool,
+}
+
 /// What is at a place of a log.
 enum Fragment<'a> {
     Some {
@@ -59,12 +71,8 @@ enum Fragment<'a> {
     },
     /// Nothing more in this block.
     BlockEnd,
-    /// The file ends here, or in the middle of the fragment.
-    FileEnd,
-    /// Not what a log has; how many bytes it would take if its length is right.
-    Wrong {
-        length: usize,
-    },
+    /// Not what a log has, or not all of it.
+    Wrong,
 }
 
 fn fragment(bytes: &[u8], at: usize) -> Fragment<'_> {
@@ -72,80 +80,117 @@ fn fragment(bytes: &[u8], at: usize) -> Fragment<'_> {
     if in_block < HEADER {
         return Fragment::BlockEnd;
     }
-    let rest = &bytes[at.min(bytes.len())..];
-    let Some((header, rest)) = rest.split_at_checked(HEADER) else {
-        return Fragment::FileEnd;
+    let Some((header, rest)) = bytes[at..].split_at_checked(HEADER) else {
+        return Fragment::Wrong;
     };
     let length = usize::from(u16::from_le_bytes([header[4], header[5]]));
     let kind = header[6];
-    if header == [0; HEADER] {
-        // Space that was made before it was written to.
-        return Fragment::BlockEnd;
+    if HEADER + length > in_block || !(FULL..=LAST).contains(&kind) {
+        return Fragment::Wrong;
     }
-    if HEADER + length > in_block {
-        return Fragment::Wrong { length: 0 };
-    }
-    let Some(data) = rest.get(..length) else {
-        return Fragment::FileEnd;
-    };
-    let is_right = header[..4] == checksum(kind, data).to_le_bytes();
-    if is_right && (FULL..=LAST).contains(&kind) {
-        Fragment::Some { kind, data }
-    } else {
-        Fragment::Wrong {
-            length: HEADER + length,
+    match rest.get(..length) {
+        Some(data) if header[..4] == checksum(kind, data).to_le_bytes() => {
+            Fragment::Some { kind, data }
         }
+        _ => Fragment::Wrong,
     }
 }
 
-/// Whether a fragment that is right is to be found where one would be after what is wrong at `at`.
-fn goes_on_after(bytes: &[u8], at: usize, length: usize) -> bool {
-    let is_there = |at| matches!(fragment(bytes, at), Fragment::Some { .. });
-    let next_block = at - at % BLOCK + BLOCK;
-    (length > 0 && is_there(at + length)) || (next_block..bytes.len()).step_by(BLOCK).any(is_there)
+fn begins(kind: u8) -> bool {
+    matches!(kind, FULL | FIRST)
 }
 
-/// Gives all records of a log to `take`, until it fails.
-///
-/// # Errors
-/// What `take` says, or what is damaged.
-pub(super) fn records(
-    bytes: &[u8],
-    mut take: impl FnMut(&[u8]) -> Result<(), &'static str>,
-) -> Result<(), &'static str> {
-    let (mut at, mut begun) = (0, None::<Vec<u8>>);
+/// What is behind something wrong before `at`: `None` for nothing, or whether no record begins
+/// there. Lengths before it cannot be relied on, so every byte may begin a fragment.
+fn behind(bytes: &[u8], mut at: usize, is_stale: impl Fn(&[u8]) -> bool) -> Option<bool> {
+    let mut found = None;
     while at < bytes.len() {
         match fragment(bytes, at) {
-            Fragment::BlockEnd => at = at - at % BLOCK + BLOCK,
-            Fragment::Wrong { length } if goes_on_after(bytes, at, length) => {
-                return Err("a record has a wrong checksum");
-            }
-            Fragment::FileEnd | Fragment::Wrong { .. } => break,
-            Fragment::Some { kind, data } => {
+            Fragment::Some { kind, data } if begins(kind) => {
+                if !is_stale(data) {
+                    return Some(false);
+                }
                 at += HEADER + data.len();
-                let mut before = begun.take();
-                if matches!(kind, FULL | FIRST) {
-                    // Some versions of LevelDB have begun a record at the end of a block, and then
-                    // again in the next one.
-                    before = before.filter(|before| !before.is_empty());
-                }
-                match (kind, before) {
-                    (FULL, None) => take(data)?,
-                    (FIRST, None) => begun = Some(data.to_vec()),
-                    (MIDDLE, Some(mut record)) => {
-                        record.extend_from_slice(data);
-                        begun = Some(record);
-                    }
-                    (LAST, Some(mut record)) => {
-                        record.extend_from_slice(data);
-                        take(&record)?;
-                    }
-                    _ => return Err("a part of a record is missing"),
-                }
+            }
+            Fragment::Some { data, .. } => {
+                found = Some(true);
+                at += HEADER + data.len();
+            }
+            Fragment::BlockEnd | Fragment::Wrong => at += 1,
+        }
+    }
+    found
+}
+
+/// Gives all records of a log to `take`, until it fails. What begins so that it `is_stale` was never
+/// written to this place, but is what the disk had there before.
+///
+/// # Errors
+/// Where there is a hole, or what `take` says of a record.
+pub(super) fn records(
+    bytes: &[u8],
+    is_stale: impl Fn(&[u8]) -> bool,
+    mut take: impl FnMut(&[u8]) -> Result<(), &'static str>,
+) -> Result<(), Hole> {
+    let (mut at, mut begun) = (0, None::<Begun>);
+    while at < bytes.len() {
+        let (kind, data) = match fragment(bytes, at) {
+            Fragment::BlockEnd => {
+                at = at - at % BLOCK + BLOCK;
+                continue;
+            }
+            Fragment::Some { kind, data } if !(begins(kind) && is_stale(data)) => (kind, data),
+            Fragment::Some { .. } | Fragment::Wrong => {
+                let from = begun.map_or(at, |begun| begun.at);
+                return match behind(bytes, at + 1, is_stale) {
+                    None => Ok(()),
+                    Some(is_last) => Err(hole(from, "a record has a wrong checksum", is_last)),
+                };
+            }
+        };
+        let from = at;
+        at += HEADER + data.len();
+        let mut before = begun.take();
+        if begins(kind) {
+            // Some versions of LevelDB have begun a record at the end of a block, and then again in
+            // the next one.
+            before = before.filter(|before| !before.record.is_empty());
+        }
+        match (kind, before) {
+            (FULL, None) => take(data).map_err(|what| hole(from, what, false))?,
+            (FIRST, None) => {
+                let record = data.to_vec();
+                begun = Some(Begun { at: from, record });
+            }
+            (MIDDLE, Some(mut before)) => {
+                before.record.extend_from_slice(data);
+                begun = Some(before);
+            }
+            (LAST, Some(mut before)) => {
+                before.record.extend_from_slice(data);
+                take(&before.record).map_err(|what| hole(before.at, what, false))?;
+            }
+            (_, before) => {
+                let from = before.map_or(from, |before| before.at);
+                return Err(hole(from, "a part of a record is missing", false));
             }
         }
     }
     Ok(())
+}
+
+/// A part of a record, and where it begins.
+struct Begun {
+    at: usize,
+    record: Vec<u8>,
+}
+
+fn hole(at: usize, what: &'static str, is_last_write: bool) -> Hole {
+    Hole {
+        at,
+        what,
+        is_last_write,
+    }
 }
 
 #[cfg(test)]
@@ -161,12 +206,16 @@ mod tests {
         bytes
     }
 
-    fn read(bytes: &[u8]) -> Result<Vec<Vec<u8>>, &'static str> {
+    fn read(bytes: &[u8]) -> Result<Vec<Vec<u8>>, Hole> {
         let mut read = Vec::new();
-        records(bytes, |record| {
-            read.push(record.to_vec());
-            Ok(())
-        })?;
+        records(
+            bytes,
+            |_| false,
+            |record| {
+                read.push(record.to_vec());
+                Ok(())
+            },
+        )?;
         Ok(read)
     }
 
@@ -216,6 +265,36 @@ mod tests {
         damaged[40_000] ^= 1;
         assert!(read(&damaged).is_err());
         assert!(read(&far[BLOCK..]).is_err(), "the beginning is missing");
+    }
+
+    #[test]
+    fn zeros_before_what_is_right_are_a_hole() {
+        let bytes = log(&[vec![1; 3_000], vec![2; 3_000], vec![3; 3_000]]);
+        let mut holed = bytes;
+        holed[HEADER + 3_000..6_000].fill(0);
+        let hole = read(&holed).unwrap_err();
+        assert_eq!(
+            hole.at,
+            HEADER + 3_000,
+            "in the block that the end is in too"
+        );
+        assert!(!hole.is_last_write);
+    }
+
+    #[test]
+    fn the_last_write_may_have_holes() {
+        let first = log(&[vec![1; 3_000]]);
+        let bytes = log(&[vec![1; 3_000], vec![2; 100_000]]);
+        for page in [1, 5, 9, 20] {
+            let mut holed = bytes.clone();
+            let at = (page * 4_096).max(first.len());
+            holed[at..(page + 1) * 4_096].fill(0);
+            let hole = read(&holed).unwrap_err();
+            assert_eq!((hole.at, hole.is_last_write), (first.len(), true));
+            holed.extend(encode(holed.len() as u64, b"more"));
+            let hole = read(&holed).unwrap_err();
+            assert_eq!((hole.at, hole.is_last_write), (first.len(), false));
+        }
     }
 
     proptest! {

@@ -60,6 +60,13 @@ pub(crate) enum LevelError {
     /// A file is not what LevelDB has written.
     #[error("{name} is damaged: {what}")]
     Damaged { name: String, what: &'static str },
+    /// A log has something wrong before something right, and every write of it was to be synced.
+    #[error("{name} is damaged at byte {at}: {what}")]
+    Hole {
+        name: String,
+        at: usize,
+        what: &'static str,
+    },
     /// Another process has the lock.
     #[error("it is in use by another process{}", .pid.map_or(String::new(), |pid| format!(" ({pid})")))]
     InUse { pid: Option<i32> },
@@ -78,10 +85,30 @@ impl LevelError {
         }
     }
 
+    /// A file that another one names has to be there.
+    fn or_missing(self) -> Self {
+        match self {
+            Self::Io { name, source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                Self::damaged(&name, "it is missing")
+            }
+            other => other,
+        }
+    }
+
     fn damaged(name: &str, what: &'static str) -> Self {
         let name = name.to_owned();
         Self::Damaged { name, what }
     }
+}
+
+/// What a hole in the newest log is: something wrong, with whole records behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Holes {
+    /// Damage: every write was synced before the next one, so what is behind it was acknowledged,
+    /// and so was what is missing.
+    Refused,
+    /// What a loss of power leaves where writes were not synced: the log is read up to it, and kept.
+    LeftOut,
 }
 
 type Result<T, E = LevelError> = std::result::Result<T, E>;

@@ -1,15 +1,18 @@
 //! What a folder says about a database, read before anything in it is changed.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::io;
 
 use super::coding::{MAX_SEQUENCE, Reader};
 use super::database::{Each, Memory, Slot};
 use super::disk::Disk;
 use super::levels::Levels;
+use super::log::Hole;
 use super::manifest::{BYTEWISE, CURRENT, Edit};
 use super::merge::Merge;
 use super::table::{Table, Walk};
-use super::{LevelError, Result, log};
+use super::{Holes, LevelError, Result, log};
 
 /// What a file in the folder is, by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,13 +49,64 @@ pub(super) struct Found {
     pub(super) last_sequence: u64,
     /// A number that no file has.
     pub(super) next_file: u64,
+    /// What has a hole, and is not read behind it.
+    pub(super) holed: Option<Holed>,
 }
+
+/// A log with a hole.
+pub(super) struct Holed {
+    number: u64,
+    bytes: Vec<u8>,
+    hole: Hole,
+}
+
+impl Holed {
+    /// Keeps all of the log under a name that neither LevelDB nor this reads or removes, before the
+    /// log goes.
+    pub(super) fn keep(&self, disk: &dyn Disk) -> Result<()> {
+        let log = log_name(self.number);
+        let names = (1_u32..).map(|count| match count {
+            1 => format!("{log}.damaged"),
+            _ => format!("{log}.damaged-{count}"),
+        });
+        // What an interrupted attempt has left is made whole, and nothing else overwritten.
+        let is_free = |name: &String| match disk.read(name) {
+            Ok(kept) => self.bytes.starts_with(&kept),
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        };
+        let mut names = names.take(MOST_KEPT);
+        let name = names
+            .find(is_free)
+            .ok_or_else(|| LevelError::damaged(&log, "too many like it were kept already"))?;
+        let mut out = disk
+            .create(&name)
+            .map_err(LevelError::io("create", &name))?;
+        out.write_at(0, &self.bytes)
+            .map_err(LevelError::io("write", &name))?;
+        out.sync().map_err(LevelError::io("sync", &name))?;
+        let left_out = self.bytes.len() - self.hole.at;
+        let (from, what) = (self.hole.at, self.hole.what);
+        tracing::warn!(
+            log,
+            from,
+            bytes = left_out,
+            what,
+            kept_as = name,
+            "the log of the LevelDB database has a hole, as a loss of power leaves it: what is \
+             behind it is left out"
+        );
+        Ok(())
+    }
+}
+
+/// So many logs of one number are kept.
+const MOST_KEPT: usize = 100;
 
 /// Reads everything there is and gives the newest entry of every key, with its sequence, to `each`.
 ///
 /// # Errors
 /// Where a byte of it is not as it was written. Nothing has been changed then.
-pub(super) fn read(disk: &dyn Disk, each: &mut Each<'_>) -> Result<Found> {
+pub(super) fn read(disk: &dyn Disk, holes: Holes, each: &mut Each<'_>) -> Result<Found> {
     let names = disk.list().map_err(LevelError::io("list", "the folder"))?;
     let files: Vec<(Kind, u64)> = names.iter().filter_map(|name| parse(name)).collect();
     let highest = files.iter().map(|(_, number)| *number).max();
@@ -61,10 +115,15 @@ pub(super) fn read(disk: &dyn Disk, each: &mut Each<'_>) -> Result<Found> {
         memory: Memory::default(),
         last_sequence: 0,
         next_file: highest.unwrap_or(0) + 1,
+        holed: None,
     };
     if !names.iter().any(|name| name == CURRENT) {
-        if files.iter().any(|(kind, _)| *kind == Kind::Table) {
-            return Err(LevelError::damaged(CURRENT, "it is missing"));
+        // One that was never finished has no more than an empty log, and a manifest that says so.
+        for (name, (kind, _)) in names.iter().filter_map(|name| Some((name, parse(name)?))) {
+            let size = || disk.size(name).map_err(LevelError::io("look at", name));
+            if kind == Kind::Table || (kind == Kind::Log && size()? > 0) {
+                return Err(LevelError::damaged(CURRENT, "it is missing"));
+            }
         }
         return Ok(found);
     }
@@ -74,13 +133,20 @@ pub(super) fn read(disk: &dyn Disk, each: &mut Each<'_>) -> Result<Found> {
     let tables: Result<Vec<_>> = edit
         .added
         .into_iter()
-        .map(|(level, listed)| Ok((level, Table::open(disk, listed)?)))
+        .map(|(level, listed)| {
+            let table = Table::open(disk, listed).map_err(LevelError::or_missing)?;
+            Ok((level, table))
+        })
         .collect();
     found.levels.apply(&[], tables?);
     if !found.levels.is_in_order() {
         return Err(LevelError::damaged("the manifest", "its tables overlap"));
     }
     let oldest = edit.log.unwrap_or(0);
+    // LevelDB begins with 0, for none.
+    if oldest > 0 && !files.contains(&(Kind::Log, oldest)) {
+        return Err(LevelError::damaged(&log_name(oldest), "it is missing"));
+    }
     let is_live = |number| number >= oldest || Some(number) == edit.previous_log;
     let logs = files
         .iter()
@@ -88,7 +154,7 @@ pub(super) fn read(disk: &dyn Disk, each: &mut Each<'_>) -> Result<Found> {
     let mut logs: Vec<u64> = logs.map(|(_, number)| *number).collect();
     logs.sort_unstable();
     for number in logs {
-        replay(disk, number, &mut found)?;
+        replay(disk, number, holes, &mut found)?;
     }
     entries(disk, &found, each)?;
     Ok(found)
@@ -103,24 +169,37 @@ fn manifest(disk: &dyn Disk) -> Result<Edit> {
     let name = name.and_then(|name| name.strip_suffix('\n'));
     let name = name.filter(|name| matches!(parse(name), Some((Kind::Manifest, _))));
     let name = name.ok_or_else(|| LevelError::damaged(CURRENT, "it names no manifest"))?;
-    let bytes = disk.read(name).map_err(LevelError::io("read", name))?;
+    let bytes = disk.read(name).map_err(LevelError::io("read", name));
+    let bytes = bytes.map_err(LevelError::or_missing)?;
     let (mut all, mut tables) = (Edit::default(), BTreeMap::new());
-    log::records(&bytes, |record| {
-        let edit = Edit::decode(record).ok_or("an edit cannot be read")?;
-        for table in edit.removed {
-            tables.remove(&table);
+    log::records(
+        &bytes,
+        |_| false,
+        |record| {
+            let edit = Edit::decode(record).ok_or("an edit cannot be read")?;
+            for table in edit.removed {
+                tables.remove(&table);
+            }
+            for (level, listed) in edit.added {
+                tables.insert((level, listed.number), listed);
+            }
+            all.comparator = edit.comparator.or(all.comparator.take());
+            all.log = edit.log.or(all.log);
+            all.previous_log = edit.previous_log.or(all.previous_log);
+            all.next_file = edit.next_file.or(all.next_file);
+            all.last_sequence = edit.last_sequence.or(all.last_sequence);
+            Ok(())
+        },
+    )
+    // Every edit is synced: one that is not all there was never acted on.
+    .or_else(|hole| {
+        if hole.is_last_write {
+            Ok(())
+        } else {
+            Err(hole)
         }
-        for (level, listed) in edit.added {
-            tables.insert((level, listed.number), listed);
-        }
-        all.comparator = edit.comparator.or(all.comparator.take());
-        all.log = edit.log.or(all.log);
-        all.previous_log = edit.previous_log.or(all.previous_log);
-        all.next_file = edit.next_file.or(all.next_file);
-        all.last_sequence = edit.last_sequence.or(all.last_sequence);
-        Ok(())
     })
-    .map_err(|what| LevelError::damaged(name, what))?;
+    .map_err(|hole| LevelError::damaged(name, hole.what))?;
     if let Some(order) = all.comparator.take_if(|order| order != BYTEWISE) {
         return Err(LevelError::Order(order));
     }
@@ -136,36 +215,63 @@ fn manifest(disk: &dyn Disk) -> Result<Edit> {
 }
 
 /// Takes the writes of a log into memory.
-fn replay(disk: &dyn Disk, number: u64, found: &mut Found) -> Result<()> {
+fn replay(disk: &dyn Disk, number: u64, holes: Holes, found: &mut Found) -> Result<()> {
     let name = log_name(number);
     let bytes = disk.read(&name).map_err(LevelError::io("read", &name))?;
-    log::records(&bytes, |record| {
-        let mut reader = Reader(record);
-        let last = batch(&mut reader, &mut found.memory).ok_or("a write cannot be read")?;
-        found.last_sequence = found.last_sequence.max(last);
+    if let Some(before) = found.holed.as_ref().filter(|_| !bytes.is_empty()) {
+        // Only the newest log may have been on its way to the disk.
+        return Err(LevelError::damaged(
+            &log_name(before.number),
+            before.hole.what,
+        ));
+    }
+    let last = Cell::new(0);
+    let is_stale = |record: &[u8]| {
+        let first = record.first_chunk().copied().map(u64::from_le_bytes);
+        first.is_some_and(|first| first <= last.get())
+    };
+    let read = log::records(&bytes, is_stale, |record| {
+        let (first, writes) = batch(&mut Reader(record)).ok_or("a write cannot be read")?;
+        for ((key, value), sequence) in writes.into_iter().zip(first..) {
+            found.memory.insert(key.into(), Slot { sequence, value });
+            last.set(sequence);
+        }
+        found.last_sequence = found.last_sequence.max(last.get());
         Ok(())
-    })
-    .map_err(|what| LevelError::damaged(&name, what))
+    });
+    match read {
+        Ok(()) => {}
+        Err(hole) if hole.is_last_write || holes == Holes::LeftOut => {
+            found.holed = Some(Holed {
+                number,
+                bytes,
+                hole,
+            });
+        }
+        Err(Hole { at, what, .. }) => return Err(LevelError::Hole { name, at, what }),
+    }
+    Ok(())
 }
 
-/// Takes one batch; the sequence of its last write.
-fn batch(reader: &mut Reader<'_>, memory: &mut Memory) -> Option<u64> {
+/// A key, and its value or that it was removed.
+type Write<'a> = (&'a [u8], Option<Box<[u8]>>);
+
+/// One batch: the sequence of its first write, and all of them.
+fn batch<'a>(reader: &mut Reader<'a>) -> Option<(u64, Vec<Write<'a>>)> {
     let first = reader.fixed64()?;
     let count = reader.fixed32()?;
-    let end = first.checked_add(u64::from(count))?;
-    if end > MAX_SEQUENCE {
+    if first.checked_add(u64::from(count))? > MAX_SEQUENCE {
         return None;
     }
-    for sequence in first..end {
-        let value = match reader.byte()? {
+    let mut writes = Vec::new();
+    for _ in 0..count {
+        writes.push(match reader.byte()? {
             0 => (reader.slice()?, None),
             1 => (reader.slice()?, Some(reader.slice()?.into())),
             _ => return None,
-        };
-        let (key, value) = value;
-        memory.insert(key.into(), Slot { sequence, value });
+        });
     }
-    reader.is_empty().then_some(end.saturating_sub(1))
+    reader.is_empty().then_some((first, writes))
 }
 
 pub(super) fn log_name(number: u64) -> String {

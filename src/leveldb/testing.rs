@@ -54,8 +54,8 @@ impl FakeDisk {
         Self::of(names)
     }
 
-    /// The disk as it may be found after a loss of power: what was not synced is there, in part, or
-    /// not.
+    /// The disk as it may be found after a loss of power: of what was not synced any page may be
+    /// there, and any other be zeros or something that was there before.
     pub(crate) fn cut_off(&self, rng: &mut Rng) -> Self {
         let state = self.state();
         let names = if rng.bool() {
@@ -66,10 +66,14 @@ impl FakeDisk {
         let names = copy(names, |file| {
             let mut bytes = file.synced.clone();
             if file.bytes.starts_with(&bytes) {
-                let end = rng.usize(bytes.len()..=file.bytes.len());
-                bytes.extend_from_slice(&file.bytes[bytes.len()..end]);
+                let synced = bytes.len();
+                let end = rng.usize(synced..=file.bytes.len());
+                bytes.extend_from_slice(&file.bytes[synced..end]);
                 if rng.u8(..4) == 0 {
                     bytes.resize(file.bytes.len(), 0);
+                }
+                if rng.bool() {
+                    lose_pages(&mut bytes, synced, rng);
                 }
             }
             bytes
@@ -104,6 +108,29 @@ impl FakeDisk {
     fn node(&self, name: &str) -> io::Result<Node> {
         let node = self.state().names.get(name).cloned();
         node.ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+}
+
+/// Makes some pages what they were not, from `synced` on.
+fn lose_pages(bytes: &mut [u8], synced: usize, rng: &mut Rng) {
+    let page = [512, 4_096][rng.usize(..2)];
+    let one_in = rng.u8(1..6);
+    let stale = bytes.to_vec();
+    for (at, page) in (0..).step_by(page).zip(bytes.chunks_mut(page)) {
+        let lost = synced.saturating_sub(at).min(page.len());
+        let lost = &mut page[lost..];
+        if rng.u8(..one_in) > 0 {
+            continue;
+        }
+        match rng.u8(..3) {
+            0 => lost.fill(0),
+            1 => rng.fill(lost),
+            // What another file has left there, older than what should be.
+            _ => {
+                let from = rng.usize(..=at.min(stale.len() - lost.len()));
+                lost.copy_from_slice(&stale[from..from + lost.len()]);
+            }
+        }
     }
 }
 

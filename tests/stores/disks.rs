@@ -1,16 +1,21 @@
 //! LevelDB and files whose master is killed, or whose disk is full: what was acknowledged is there,
 //! what cannot be done is answered, and it goes on when the cause is gone.
 
+use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt as _;
+use std::path::Path;
 
 use fastrand::Rng;
 use memstore_cluster::Error;
+use nix::sys::signal::Signal;
 use nix::unistd::Uid;
+use serde_json::json;
 
 use crate::Place;
 use crate::common::{Running, clean, memstore, skipped};
 use crate::history::survives;
+use crate::node::{NodeStore, has_packages};
 use crate::sqlite::{Unmount, until_written};
 
 fn what_was_acknowledged_survives(kind: &str) {
@@ -135,6 +140,73 @@ fn a_read_only_disk_under_files_is_read_and_written_to_when_it_may_be() {
     assert_eq!(store.get("foo").unwrap().unwrap().value, b"bar");
     drop(master);
     drop(unmount);
+}
+
+/// A page of the log becomes zeros, as a loss of power leaves it where nothing was synced.
+#[test]
+fn a_log_with_a_hole_is_read_up_to_it_and_kept_where_writes_were_not_synced() {
+    let place = Place::new();
+    let folder = place.at("sessions");
+    let url = |sync: &str| format!("leveldb:{}?sync={sync}", folder.display());
+    let mut master = place.serve(&url("never"));
+    let store = place.connect();
+    for number in 0..200 {
+        store.set(format!("{number:03}"), [b'x'; 100]).unwrap();
+    }
+    master.signal(Signal::SIGKILL);
+    master.wait();
+    let files = || {
+        let files = fs::read_dir(&folder).unwrap().map(|file| {
+            let path = file.unwrap().path();
+            let bytes = fs::read(&path).unwrap();
+            (path, bytes)
+        });
+        files.collect::<BTreeMap<_, _>>()
+    };
+    let is_log = |path: &Path| path.extension().is_some_and(|ending| ending == "log");
+    let (log, mut bytes) = files().into_iter().find(|(path, _)| is_log(path)).unwrap();
+    bytes[8_192..12_288].fill(0);
+    fs::write(&log, &bytes).unwrap();
+    let before = files();
+
+    let mut serve = memstore(["serve", "--store", &url("always"), "--sock"]);
+    let ended = Running::start(serve.arg(place.sock())).finish();
+    assert_eq!(ended.status.code(), Some(78), "{ended:?}");
+    let name = log.file_name().unwrap().to_str().unwrap();
+    let told = ended.stderr.join("\n");
+    assert!(told.contains(&format!("{name} is damaged")), "{told}");
+    assert!(told.contains("sync=1s"), "what can be done: {told}");
+    assert_eq!(files(), before);
+
+    let mut master = place.serve(&url("1s"));
+    let told = master.stderr().until_contains("has a hole");
+    let kept = folder.join(format!("{name}.damaged"));
+    for what in ["WARN", name, "from=", "bytes="] {
+        assert!(told.contains(what), "{what}: {told}");
+    }
+    assert_eq!(fs::read(&kept).unwrap(), bytes);
+    let store = place.connect();
+    let found = store.length().unwrap();
+    assert!((20..80).contains(&found), "{found}");
+    for number in 0..200_u64 {
+        let is_there = store.get(format!("{number:03}")).unwrap().is_some();
+        assert_eq!(is_there, number < found, "{number}");
+    }
+    master.signal(Signal::SIGKILL);
+    master.wait();
+    if has_packages() {
+        let mut theirs = NodeStore::start("classic", &folder);
+        let all = theirs.call("dump", &[]).unwrap();
+        let entries = all.as_array().unwrap().iter();
+        let plain = entries.filter(|entry| entry[0].as_str().unwrap().len() == 6);
+        assert_eq!(plain.count() as u64, found);
+        drop(theirs);
+        let mut theirs = NodeStore::start("level", &folder);
+        assert_eq!(theirs.call("length", &[]), Ok(json!(found)));
+    }
+    let _master = place.serve(&url("always"));
+    assert_eq!(place.connect().length().unwrap(), found);
+    assert_eq!(fs::read(&kept).unwrap(), bytes);
 }
 
 #[test]

@@ -43,7 +43,7 @@ fn it_keeps_the_contract_below_a_namespace() {
 /// Writes as somebody else does.
 fn write(config: &LevelDb, entries: &[(&[u8], Option<&[u8]>)]) {
     let folder = Folder::open(&config.folder).unwrap();
-    let mut database = Database::open(Box::new(folder), &mut |_, _, _| {}).unwrap();
+    let mut database = Database::open(Box::new(folder), Holes::Refused, &mut |_, _, _| {}).unwrap();
     let mut batch = Batch::default();
     for (key, value) in entries {
         match value {
@@ -61,7 +61,7 @@ fn dump(config: &LevelDb) -> Vec<(String, Vec<u8>)> {
     let mut take = |key: &[u8], _: u64, value: &[u8]| {
         all.push((key.escape_ascii().to_string(), value.to_vec()));
     };
-    Database::open(Box::new(folder), &mut take).unwrap();
+    Database::open(Box::new(folder), Holes::Refused, &mut take).unwrap();
     all.sort();
     all
 }
@@ -194,7 +194,8 @@ fn files(folder: &PathBuf) -> Vec<(PathBuf, Vec<u8>)> {
 #[test]
 fn what_is_damaged_is_refused_and_not_touched() {
     let folder = tempfile::tempdir().unwrap();
-    let config = config(&folder, None);
+    let mut config = config(&folder, None);
+    config.sync = Syncing::Always;
     // Some in a table, some in the log.
     for round in 0..2_u32 {
         let mut store = LevelDbBackend::open(&config).unwrap();
@@ -247,6 +248,49 @@ fn what_is_damaged_is_refused_and_not_touched() {
         }
     }
     assert!(refused > 50, "{refused}");
+}
+
+/// All of it is there but one file: nothing may be made in its place, as what is left would be
+/// removed then.
+#[test]
+fn a_file_that_is_missing_is_damage_and_the_others_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(&folder, None);
+    for tables in 0..2 {
+        let mut store = LevelDbBackend::open(&config).unwrap();
+        set(&mut store, b"sid", Deadline::Never);
+        store.commit().unwrap();
+        drop(store);
+        let whole = files(&config.folder);
+        let named = whole.iter().filter(|(path, _)| !path.ends_with("LOCK"));
+        let mut missing = 0;
+        for (path, bytes) in named {
+            fs::remove_file(path).unwrap();
+            let before = files(&config.folder);
+            let error = LevelDbBackend::open(&config).unwrap_err();
+            assert!(matches!(error, Error::Config(_)), "{error}");
+            let error = error.to_string();
+            let name = path.file_name().unwrap().to_str().unwrap();
+            assert!(
+                error.contains(&format!("{name} is damaged: it is missing")),
+                "{error}"
+            );
+            assert_eq!(files(&config.folder), before);
+            fs::write(path, bytes).unwrap();
+            missing += 1;
+        }
+        assert_eq!(missing, 3 + tables);
+    }
+}
+
+#[test]
+fn a_file_instead_of_a_folder_is_a_mistake_in_the_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(&folder, None);
+    fs::write(&config.folder, "text").unwrap();
+    let error = LevelDbBackend::open(&config).unwrap_err();
+    assert!(matches!(error, Error::Config(_)), "{error}");
+    assert!(error.to_string().contains("not a directory"), "{error}");
 }
 
 #[test]

@@ -18,7 +18,9 @@ pub struct LevelDb {
     /// database to itself.
     pub namespace: Option<String>,
     /// `sync`: when what is written is taken to the disk; by default always, before it is
-    /// acknowledged.
+    /// acknowledged. Otherwise a loss of power may leave a hole in the newest log: it is read up to
+    /// there then, with a warning, and all of it kept as `NUMBER.log.damaged`. With always that is
+    /// damage, and refused.
     pub sync: Syncing,
 }
 
