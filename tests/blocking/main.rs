@@ -6,9 +6,11 @@
 #![allow(clippy::unwrap_used, reason = "helpers may panic as the tests do")]
 
 mod commits;
+mod distant;
 mod ends;
 mod gate;
 mod loops;
 mod peer;
 mod same;
 mod timeouts;
+mod turns;

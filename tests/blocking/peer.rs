@@ -89,6 +89,14 @@ impl Peer {
         self.0.write_all(bytes.as_ref()).unwrap();
     }
 
+    /// Whether nothing has come.
+    pub(crate) fn is_silent(&mut self) -> bool {
+        self.0.set_nonblocking(true).unwrap();
+        let read = self.0.read(&mut [0]);
+        self.0.set_nonblocking(false).unwrap();
+        read.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+    }
+
     /// Expects these bytes next.
     #[track_caller]
     pub(crate) fn expect(&mut self, expected: impl AsRef<[u8]>) {
