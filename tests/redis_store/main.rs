@@ -1,7 +1,8 @@
 //! A store that real redis-servers keep: one, one that Sentinels watch, and a cluster.
 //!
 //! `single` holds the backend to what it promises, `several` is about Sentinel and Cluster, `near`
-//! about the near cache, `hung` about servers that are there and do not answer, `tls` about the way there. All servers are started here.
+//! about the near cache, `hung` about servers that are there and do not answer, `refusals` about
+//! some that take no writes for a while, `tls` about the way there. All servers are started here.
 
 #![cfg(all(feature = "cli", feature = "redis"))]
 #![allow(clippy::unwrap_used, reason = "helpers may panic as the tests do")]
@@ -14,6 +15,7 @@ mod contract;
 mod hung;
 mod masters;
 mod near;
+mod refusals;
 mod servers;
 mod several;
 mod single;
