@@ -78,15 +78,24 @@ impl FilesBackend {
     /// first time it is read at once.
     ///
     /// # Errors
+    /// [`Error::Config`] where there is something else, or what is ours in it is damaged;
     /// [`Error::Backend`] where another master has it, or the system refuses something.
     pub fn open(config: &config::Files) -> Result<Self, Error> {
-        let refused = |what: &dyn std::fmt::Display| {
-            let path = config.folder.display();
-            Error::Backend(format!("the folder {path} cannot be a store: {what}"))
+        let path = config.folder.display();
+        let refused = |error: &io::Error| {
+            let why = format!("the folder {path} cannot be a store: {error}");
+            if is_configured_wrongly(error) {
+                Error::Config(why)
+            } else {
+                Error::Backend(why)
+            }
         };
         let folder = match Folder::open(&config.folder) {
             Ok(Some(folder)) => folder,
-            Ok(None) => return Err(refused(&"another master has it")),
+            Ok(None) => {
+                let why = format!("the folder {path} cannot be a store: another master has it");
+                return Err(Error::Backend(why));
+            }
             Err(error) => return Err(refused(&error)),
         };
         let mut entries = Entries::new(folder, config).map_err(|error| refused(&error))?;
@@ -96,10 +105,19 @@ impl FilesBackend {
             entries.next = 1;
             entries
                 .read_all(&mut catalogue)
-                .map_err(|error| refused(&error))?;
+                .map_err(|error| Error::Backend(error.to_string()))?;
         }
         Ok(Self(Catalogued::new(entries, catalogue)))
     }
+}
+
+/// Whether somebody has to change something before a folder that was refused so can be opened.
+fn is_configured_wrongly(error: &io::Error) -> bool {
+    use io::ErrorKind::{AlreadyExists, InvalidData, NotADirectory, NotFound};
+    matches!(
+        error.kind(),
+        AlreadyExists | InvalidData | NotADirectory | NotFound
+    )
 }
 
 delegate_backend!(FilesBackend);

@@ -210,11 +210,15 @@ impl Folder {
 
     /// The number in one of our own files.
     pub(super) fn number(&self, name: &str) -> io::Result<Option<u64>> {
-        match fs::read_to_string(self.ours.join(name)) {
+        let path = self.ours.join(name);
+        match fs::read_to_string(&path) {
             Ok(text) => {
-                let number = text.trim_end().parse();
-                let wrong = |_| io::Error::new(io::ErrorKind::InvalidData, "it is no number");
-                number.map(Some).map_err(wrong)
+                let wrong = |_| {
+                    let path = path.display();
+                    let why = format!("{path} holds no number; remove it to go on without it");
+                    io::Error::new(io::ErrorKind::InvalidData, why)
+                };
+                text.trim_end().parse().map(Some).map_err(wrong)
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),

@@ -272,6 +272,29 @@ fn a_folder_is_for_one_master_at_a_time() {
 }
 
 #[test]
+fn what_is_no_folder_of_ours_is_refused_and_left_as_it_is() {
+    let place = Place::new();
+    let refusal = || {
+        let error = FilesBackend::open(&config::Files::new(place.folder())).unwrap_err();
+        assert!(matches!(error, Error::Config(_)), "{error:?}");
+        error.to_string()
+    };
+    fs::write(place.folder(), "a file").unwrap();
+    assert!(refusal().contains("cannot be a store"));
+    assert_eq!(fs::read(place.folder()).unwrap(), b"a file");
+    fs::remove_file(place.folder()).unwrap();
+
+    set(&mut place.open(), b"sid", b"{}");
+    let next = place.at(".memstore/next");
+    fs::write(&next, "torn").unwrap();
+    let why = refusal();
+    assert!(why.contains(&*next.to_string_lossy()), "{why}");
+    assert_eq!(fs::read(&next).unwrap(), b"torn");
+    fs::remove_file(&next).unwrap();
+    place.open();
+}
+
+#[test]
 fn more_news_than_can_be_noted_is_read_anew() {
     let place = Place::new();
     let mut store = place.open();

@@ -303,6 +303,8 @@ impl Database {
         if !super::table::has_table(&connection, COUNTER)? {
             connection.execute_batch(CREATE_COUNTER)?;
         }
+        // A table of that name may be somebody else's.
+        connection.prepare_cached(TAKE_BLOCK)?;
         for (name, table) in &self.tables {
             table.prepare(&connection, name)?;
         }

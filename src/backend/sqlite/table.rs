@@ -183,7 +183,7 @@ impl Table {
         for statement in [&self.get, &self.set, &self.set_version, &self.walk] {
             connection.prepare_cached(statement)?;
         }
-        Ok(())
+        check_other_columns(connection, name)
     }
 
     pub(super) fn get(
@@ -366,6 +366,19 @@ impl Table {
 pub(super) fn has_table(connection: &Connection, name: &str) -> Result<bool> {
     let sql = "select 1 from sqlite_master where type = 'table' and lower(name) = lower(?1)";
     connection.prepare(sql)?.exists([name])
+}
+
+/// Refuses a table in which a row needs more than we have for it.
+fn check_other_columns(connection: &Connection, name: &str) -> Result<()> {
+    let sql = "select name from pragma_table_info(?1) where \"notnull\" and dflt_value is null \
+               and lower(name) not in ('sid', 'sess', 'expired')";
+    let mut statement = connection.prepare(sql)?;
+    let Some(row) = statement.query([name])?.next()?.map(|row| row.get(0)) else {
+        return Ok(());
+    };
+    let column: String = row?;
+    let why = format!("the table {name} has a column {column} that may not be left out");
+    Err(rusqlite::Error::ToSqlConversionFailure(why.into()))
 }
 
 /// A name as SQL writes it.

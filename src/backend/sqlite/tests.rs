@@ -330,6 +330,11 @@ fn what_cannot_be_such_a_table_is_refused_and_left_as_it_is() {
             "create table sessions (sid text primary key, sess text, expired text) without rowid",
             "rowid",
         ),
+        (
+            "create table sessions (sid text primary key, sess text, expired text, \
+             owner text not null)",
+            "a column owner that may not be left out",
+        ),
     ] {
         let other = world.other();
         other.execute_batch(make).unwrap();
@@ -338,6 +343,12 @@ fn what_cannot_be_such_a_table_is_refused_and_left_as_it_is() {
         assert!(error.to_string().contains(hint), "{error}");
         other.execute_batch("drop table sessions").unwrap();
     }
+    let other = world.other();
+    let sql = "drop table memstore_cluster; create table memstore_cluster (a integer)";
+    other.execute_batch(sql).unwrap();
+    let error = SqliteBackend::open(&world.config).unwrap_err();
+    assert!(matches!(error, Error::Config(_)), "{error:?}");
+    drop(other);
     fs::write(
         world.path(),
         "this is no database, but a text that is long enough",
