@@ -174,10 +174,10 @@ impl Table {
     /// Makes what is not there yet, and tries whether what is there can be used.
     pub(super) fn prepare(&self, connection: &Connection, name: &str) -> Result<()> {
         if !has_table(connection, name)? {
-            connection.execute_batch(&self.create)?;
+            create(connection, &self.create)?;
         }
         if !has_table(connection, &format!("{name}_memstore"))? {
-            connection.execute_batch(&self.create_versions)?;
+            create(connection, &self.create_versions)?;
         }
         // An upsert needs the key to be unique, a walk that rows have numbers.
         for statement in [&self.get, &self.set, &self.set_version, &self.walk] {
@@ -366,6 +366,17 @@ impl Table {
 pub(super) fn has_table(connection: &Connection, name: &str) -> Result<bool> {
     let sql = "select 1 from sqlite_master where type = 'table' and lower(name) = lower(?1)";
     connection.prepare(sql)?.exists([name])
+}
+
+/// Makes a table with all that belongs to it, or nothing.
+fn create(connection: &Connection, sql: &str) -> Result<()> {
+    connection.execute_batch("SAVEPOINT made")?;
+    let done = connection.execute_batch(sql);
+    if done.is_err() {
+        connection.execute_batch("ROLLBACK TO made")?;
+    }
+    connection.execute_batch("RELEASE made")?;
+    done
 }
 
 /// Refuses a table in which a row needs more than we have for it.

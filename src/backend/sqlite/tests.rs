@@ -315,6 +315,22 @@ fn other_databases_are_other_tables_of_the_same_file() {
 }
 
 #[test]
+fn a_table_whose_index_cannot_be_made_is_not_made_either() {
+    let world = World::new();
+    drop(world.open());
+    let other = world.other();
+    // The index goes with it, and keeps its name.
+    other
+        .execute_batch("alter table sessions rename to put_away")
+        .unwrap();
+    SqliteBackend::open(&world.config).unwrap_err();
+    other
+        .execute_batch("alter table put_away rename to sessions")
+        .unwrap();
+    SqliteBackend::open(&world.config).unwrap();
+}
+
+#[test]
 fn what_cannot_be_such_a_table_is_refused_and_left_as_it_is() {
     let world = World::new();
     for (make, hint) in [
