@@ -120,12 +120,8 @@ impl Engine {
             let now = self.parts.clock.now();
             self.groups.extend(gather(backend, now, jobs, &self.limits));
             self.settle(backend, now, is_last)?;
-            let has_messages = self.parts.desk.was_nudged()
-                || self
-                    .service
-                    .hub()
-                    .next_deadline()
-                    .is_some_and(|then| then <= now);
+            let is_nudged = self.parts.desk.was_nudged();
+            let has_messages = is_nudged || self.mail_due().is_some_and(|then| then <= now);
             let is_ready = self.is_ready(backend, is_last);
             if is_ready || self.is_due(now) || has_messages {
                 self.turn(backend, now, is_last);
@@ -154,13 +150,19 @@ impl Engine {
             Upkeep::Until(then) => Some(then),
             Upkeep::Idle => None,
         };
-        let for_subscribers = self.service.hub().next_deadline();
+        let for_subscribers = self.mail_due();
         // Whatever is under way stirs the desk; should that fail, it is late at some time.
         let is_under_way = self.sent.is_some() || !self.groups.is_empty();
         let for_late = is_under_way.then(|| now.after(LONGEST_SLEEP));
         let all = [for_upkeep, for_subscribers, for_late];
         let then = all.into_iter().flatten().min();
         then.map(|then| then.since(now).min(LONGEST_SLEEP))
+    }
+
+    /// When there is something for subscribers, unless they get it with what is on its way.
+    fn mail_due(&self) -> Option<Millis> {
+        let due = self.service.hub().next_deadline();
+        due.filter(|_| self.sent.is_none())
     }
 
     /// Whether there is nothing to run, and nothing on its way.
@@ -174,7 +176,10 @@ impl Engine {
         let Some(group) = self.groups.front() else {
             return false;
         };
+        // While nobody can write, what was tried last is heard of first.
+        let is_held = self.failure.is_some() && self.sent.is_some();
         match (group.ticket, backend.pipelined()) {
+            _ if is_held => false,
             (Some(ticket), Some(pipelined)) => is_last || pipelined.is_here(ticket),
             _ => true,
         }
