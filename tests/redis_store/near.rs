@@ -33,7 +33,7 @@ fn what_was_read_is_not_asked_for_again_until_another_client_writes_it() {
     let Some(mut server) = Server::start(&[]) else {
         return;
     };
-    let store = &mut open(&format!("{}?near=1mb&prefix=s:", server.url())).unwrap();
+    let store = &mut open(&format!("{}?near=1mb&prefix=s:&timeout=20s", server.url())).unwrap();
     server.cli(&["SET", "s:k", "1"]);
     assert_eq!(get(store, "k").as_deref(), Some("1"));
     let before = reads(&server);
