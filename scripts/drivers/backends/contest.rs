@@ -7,8 +7,8 @@ use super::cases::Work;
 use super::common::Result;
 use super::common::histogram::Histogram;
 use super::common::machine::{self, Cpus, Placement};
+use super::common::server::Server;
 use super::common::table::float;
-use super::ours::Master;
 
 /// Who does the work.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,6 +25,8 @@ pub(crate) enum Who {
     ThroughMaster,
     /// Our client, asking that master.
     OwnClient,
+    /// The same redis-rs, asking a twemproxy that asks Redis.
+    ThroughProxy,
 }
 
 impl Who {
@@ -36,6 +38,7 @@ impl Who {
             Self::Direct => "redis-rs to Redis",
             Self::ThroughMaster => "redis-rs through the master",
             Self::OwnClient => "our client through the master",
+            Self::ThroughProxy => "redis-rs through twemproxy",
         }
     }
 }
@@ -82,15 +85,15 @@ pub(crate) struct Contest {
     pub(crate) works: Vec<Work>,
     pub(crate) contestants: Vec<Box<dyn Contestant>>,
     /// Whom some of them ask.
-    pub(crate) master: Option<Master>,
+    pub(crate) servers: Vec<Server>,
 }
 
 impl Contest {
     /// The processes that take part, besides this one.
     pub(crate) fn pids(&self) -> BTreeSet<u32> {
         let each = self.contestants.iter();
-        let master = self.master.iter().flat_map(Master::pids);
-        each.flat_map(|one| one.pids()).chain(master).collect()
+        let servers = self.servers.iter().map(Server::pid);
+        each.flat_map(|one| one.pids()).chain(servers).collect()
     }
 }
 

@@ -45,7 +45,8 @@ use ticks::Scene;
 const ORIGINALS: u8 = 1;
 const IN_PROCESS: u8 = 2;
 const MASTERS: u8 = 3;
-const PIPELINES: u8 = 4;
+/// twemproxy knows no other.
+const PIPELINES: u8 = 0;
 /// How many of the works' slots a scene gets.
 const LONG: u32 = 4;
 
@@ -215,12 +216,12 @@ impl Bench<'_> {
             name: case.label(),
             works: works.collect(),
             contestants,
-            master: None,
+            servers: Vec::new(),
         }))
     }
 
     /// Pipelines to Redis: redis-rs to it, the same through a master, and our client.
-    fn pipelines(&self) -> Result<Option<Contest>> {
+    fn pipelines(&mut self) -> Result<Option<Contest>> {
         let Some(redis) = &self.redis else {
             return Ok(None);
         };
@@ -235,11 +236,23 @@ impl Bench<'_> {
         let (who, sock) = (Who::ThroughMaster, master.sock());
         let through = RedisRs::connect(who, sock, 0, pids.clone(), entries)?;
         let own = OwnClient::connect(sock, pids, entries)?;
+        let mut contestants: Vec<Box<dyn Contestant>> =
+            vec![Box::new(direct), Box::new(through), Box::new(own)];
+        let proxy = pipelines::proxy(&redis.sock, &folder, &self.ours);
+        match &proxy {
+            Ok(proxy) => {
+                let (who, pids) = (Who::ThroughProxy, vec![proxy.pid(), redis.pid()]);
+                let through = RedisRs::connect(who, &proxy.sock, 0, pids, entries)?;
+                contestants.push(Box::new(through));
+                self.versions.extend(Kind::Twemproxy.version(&self.ours));
+            }
+            Err(error) => skip("twemproxy cannot be measured", error.as_ref()),
+        }
         Ok(Some(Contest {
             name: "",
             works: pipelines::WORKS.to_vec(),
-            contestants: vec![Box::new(direct), Box::new(through), Box::new(own)],
-            master: Some(master),
+            contestants,
+            servers: proxy.into_iter().chain([master.into_server()]).collect(),
         }))
     }
 

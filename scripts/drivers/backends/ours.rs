@@ -191,6 +191,11 @@ impl Master {
     pub(crate) fn sock(&self) -> &Path {
         &self.server.sock
     }
+
+    /// The master alone, to be asked by others.
+    pub(crate) fn into_server(self) -> Server {
+        self.server
+    }
 }
 
 impl Contestant for Master {

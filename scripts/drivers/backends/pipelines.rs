@@ -1,16 +1,20 @@
-//! Redis asked in pipelines: directly by redis-rs, and through a master that asks it.
+//! Redis asked in pipelines: directly by redis-rs, through a master that asks it, and through
+//! twemproxy, which is what others put there.
 
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use memstore_cluster::{Options, Store};
-use redis::AsyncConnectionConfig;
 use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, IntoConnectionInfo as _};
 use tokio::runtime::{Builder, Runtime};
 
 use super::cases::{self, Work};
 use super::common::histogram::Histogram;
 use super::common::load::Shape;
+use super::common::server::{Kind, Server};
 use super::common::wire::Op;
 use super::common::{Result, driver, keys};
 use super::contest::{Contestant, Done, Who};
@@ -36,6 +40,27 @@ pub(crate) const WORKS: [Work; 8] = [
     work(Op::Set, 8, 64),
 ];
 
+/// Starts a twemproxy before the Redis at this socket, and its first database.
+///
+/// # Errors
+/// It is not installed, or does not start.
+pub(crate) fn proxy(redis: &Path, dir: &Path, ours: &Path) -> Result<Server> {
+    let sock = dir.join("twemproxy.sock");
+    let file = dir.join("twemproxy.yml");
+    let pool = format!(
+        "redis:\n  listen: {}\n  redis: true\n  preconnect: true\n  servers:\n   - {}:1\n",
+        sock.display(),
+        redis.display()
+    );
+    fs::write(&file, pool)?;
+    // It tells statistics on a port, whether or not anybody asks.
+    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
+        .local_addr()?
+        .port();
+    let args = ["-c", &file.display().to_string(), "-s", &port.to_string()];
+    Server::start_with(Kind::Twemproxy, ours, dir, &args.map(str::to_owned))
+}
+
 /// redis-rs on one thread, with a task and a connection for each pipeline. Those who wait for each
 /// answer share one connection to Redis, as is its way; to a master each has one, as workers have.
 pub(crate) struct RedisRs {
@@ -60,13 +85,19 @@ impl RedisRs {
     ) -> Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let url = format!("redis+unix://{}?db={database}", sock.display());
-        let client = redis::Client::open(url)?;
+        let info = url.into_connection_info()?;
+        // twemproxy takes no introductions.
+        let settings = info.redis_settings().clone().set_skip_set_lib_name();
+        let client = redis::Client::open(info.set_redis_settings(settings))?;
         let config = AsyncConnectionConfig::new().set_response_timeout(Some(PATIENCE));
         let most = WORKS.iter().map(|work| work.calls).max().unwrap_or(0);
         let mut connections = Vec::new();
         for _ in 0..most {
             let connection = client.get_multiplexed_async_connection_with_config(&config);
-            connections.push(runtime.block_on(connection)?);
+            let mut connection = runtime.block_on(connection)?;
+            // A master does not wait for ever for who says nothing.
+            runtime.block_on(redis::cmd("PING").exec_async(&mut connection))?;
+            connections.push(connection);
         }
         Ok(Self {
             who,

@@ -23,9 +23,12 @@ pub(crate) enum Kind {
     Ours,
     Redis,
     Memcached,
+    /// A proxy before a Redis, which its arguments name.
+    Twemproxy,
 }
 
 impl Kind {
+    /// Those that store something by themselves, and the floor.
     pub(crate) const EVERY: [Self; 4] = [Self::Floor, Self::Ours, Self::Redis, Self::Memcached];
 
     /// Its name in options and tables.
@@ -35,6 +38,7 @@ impl Kind {
             Self::Ours => "memstore-cluster",
             Self::Redis => "redis",
             Self::Memcached => "memcached",
+            Self::Twemproxy => "twemproxy",
         }
     }
 
@@ -42,7 +46,7 @@ impl Kind {
     fn dialect(self, chosen: Dialect) -> Dialect {
         match self {
             Self::Floor | Self::Ours => chosen,
-            Self::Redis => Dialect::Resp,
+            Self::Redis | Self::Twemproxy => Dialect::Resp,
             Self::Memcached => Dialect::Memcached,
         }
     }
@@ -53,6 +57,7 @@ impl Kind {
             Self::Ours => ours.to_path_buf(),
             Self::Redis => "redis-server".into(),
             Self::Memcached => "memcached".into(),
+            Self::Twemproxy => "nutcracker".into(),
         })
     }
 
@@ -69,6 +74,7 @@ impl Kind {
             Self::Memcached => command
                 .args(["-u", "root", "-m", "1024", "-c", "1024", "-t", "4", "-s"])
                 .arg(sock),
+            Self::Twemproxy => &mut command,
         };
         Ok(command)
     }
@@ -82,7 +88,7 @@ impl Kind {
             .arg("--version")
             .output()
             .ok()?;
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
         Some(text.lines().next().unwrap_or(self.name()).to_owned())
     }
 }
