@@ -369,6 +369,10 @@ macro_rules! delegate_backend {
                 self.0.is_shared()
             }
 
+            fn fast_path(&self) -> Option<std::sync::Arc<dyn $crate::backend::FastPath>> {
+                self.0.fast_path()
+            }
+
             fn pipelined(&mut self) -> Option<&mut dyn $crate::backend::Pipelined> {
                 self.0.pipelined()
             }

@@ -5,11 +5,12 @@
 //! others leave.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{
-    Backend, BackendError, Cursor, Deadline, EntryRef, Expiring, Looked, MemoryBackend, MemoryUse,
-    Pipelined, SetOutcome, Sweep, Swept, Teller, Upkeep, Visitor,
+    Backend, BackendError, Cursor, Deadline, EntryRef, Expiring, FastPath, Looked, MemoryBackend,
+    MemoryUse, Pipelined, SetOutcome, Sweep, Swept, Teller, Upkeep, Visitor,
 };
 use crate::config::Memory;
 use crate::contract::{Capabilities, Condition, Kind, Seq};
@@ -118,6 +119,10 @@ impl Backend for Databases {
 
     fn blocks(&self) -> bool {
         self.first.blocks()
+    }
+
+    fn fast_path(&self) -> Option<Arc<dyn FastPath>> {
+        self.first.fast_path()
     }
 
     fn pipelined(&mut self) -> Option<&mut dyn Pipelined> {

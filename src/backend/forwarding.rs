@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::{
-    Backend, BackendError, Cursor, Deadline, EntryRef, Expiring, Foreseen, Look, Looked, MemoryUse,
-    Pipelined, SetOutcome, Sweep, Swept, Teller, Ticket, Upkeep, Visitor, Wake, Walk,
+    Backend, BackendError, Cursor, Deadline, EntryRef, Expiring, FastPath, Foreseen, Look, Looked,
+    MemoryUse, Pipelined, SetOutcome, Sweep, Swept, Teller, Ticket, Upkeep, Visitor, Wake, Walk,
 };
 use crate::config::WhenFull;
 use crate::contract::{Capabilities, Condition, Gone, Kind, Seq};
@@ -57,6 +57,11 @@ impl Backend for Recorder {
 
     fn pipelined(&mut self) -> Option<&mut dyn Pipelined> {
         Some(self)
+    }
+
+    fn fast_path(&self) -> Option<Arc<dyn FastPath>> {
+        self.note("fast_path", ());
+        None
     }
 
     fn get(&mut self, now: Millis, key: &[u8]) -> Result<Option<EntryRef<'_>>, BackendError> {

@@ -59,6 +59,11 @@ impl Graves {
         }
     }
 
+    /// Whether nothing is remembered.
+    pub(super) fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
     /// When a key is forgotten, if it is remembered.
     pub(super) fn until(&self, database: u8, key: &[u8]) -> Option<Millis> {
         let grave = self.keys[usize::from(database)].get(key)?;

@@ -9,6 +9,7 @@ mod catalogue;
 #[cfg(any(feature = "leveldb", feature = "files"))]
 mod catalogued;
 pub(crate) mod databases;
+pub mod fast_path;
 #[cfg(feature = "files")]
 mod files;
 #[cfg(test)]
@@ -37,6 +38,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+pub use fast_path::FastPath;
 #[cfg(feature = "files")]
 pub use files::FilesBackend;
 #[cfg(feature = "leveldb")]
@@ -243,6 +245,12 @@ pub trait Backend: Send {
 
     /// How it is called on while it waits for somebody else, if it can be.
     fn pipelined(&mut self) -> Option<&mut dyn Pipelined> {
+        None
+    }
+
+    /// The way past it for requests that its server can be asked as they are, while there is one.
+    /// Whoever takes it has nothing else under way with the backend.
+    fn fast_path(&self) -> Option<Arc<dyn FastPath>> {
         None
     }
 

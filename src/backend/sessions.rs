@@ -11,12 +11,13 @@
 //!   deadline in `cookie.expires`, where there was one before.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::session::{Cookie, Lifetime, with_expires};
 use super::{
-    Backend, BackendError, Cursor, Deadline, EntryRef, Expiring, Foreseen, Look, Looked, MemoryUse,
-    Pipelined, SetOutcome, Sweep, Swept, Teller, Ticket, Upkeep, Visitor, Wake, Walk,
+    Backend, BackendError, Cursor, Deadline, EntryRef, Expiring, FastPath, Foreseen, Look, Looked,
+    MemoryUse, Pipelined, SetOutcome, Sweep, Swept, Teller, Ticket, Upkeep, Visitor, Wake, Walk,
 };
 use crate::config::Sessions;
 use crate::contract::{Capabilities, Condition, Kind, Seq};
@@ -110,6 +111,10 @@ impl Backend for SessionRules {
 
     fn expiring(&mut self, now: Millis) -> Option<Expiring> {
         self.inner.expiring(now)
+    }
+
+    fn fast_path(&self) -> Option<Arc<dyn FastPath>> {
+        None
     }
 
     fn pipelined(&mut self) -> Option<&mut dyn Pipelined> {

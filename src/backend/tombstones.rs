@@ -17,12 +17,13 @@
 //!
 //! Tombstones are kept in memory that is bounded (`graves`) and end with the process.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::graves::{Fate, Grave, Graves};
 use super::{
-    Backend, BackendError, Cursor, Deadline, EntryRef, Expiring, Looked, MemoryUse, Pipelined,
-    SetOutcome, Sweep, Swept, Teller, Upkeep, Visitor,
+    Backend, BackendError, Cursor, Deadline, EntryRef, Expiring, FastPath, Looked, MemoryUse,
+    Pipelined, SetOutcome, Sweep, Swept, Teller, Upkeep, Visitor,
 };
 use crate::config::Tombstone;
 use crate::contract::{Capabilities, Condition, Kind, Seq};
@@ -127,6 +128,11 @@ impl Backend for View {
 
     fn expiring(&mut self, now: Millis) -> Option<Expiring> {
         self.store().expiring(now)
+    }
+
+    fn fast_path(&self) -> Option<Arc<dyn FastPath>> {
+        let is_plain = self.rules.is_empty() && self.graves.is_empty();
+        self.all.fast_path().filter(|_| is_plain)
     }
 
     fn pipelined(&mut self) -> Option<&mut dyn Pipelined> {
@@ -317,6 +323,10 @@ impl Backend for Tombstones {
 
     fn expiring(&mut self, now: Millis) -> Option<Expiring> {
         self.first().expiring(now)
+    }
+
+    fn fast_path(&self) -> Option<Arc<dyn FastPath>> {
+        self.0.fast_path()
     }
 
     fn pipelined(&mut self) -> Option<&mut dyn Pipelined> {

@@ -5,6 +5,7 @@
 //! sends reaches the backend.
 
 use super::hub::{ClientId, Hub};
+use super::plain::Manner;
 use super::subscribers::Subscribers;
 use super::{changes, done, execute, failure, publish};
 use crate::backend::Backend;
@@ -105,6 +106,11 @@ impl Conversation {
     /// Whether the peer has introduced (and where needed proved) itself.
     pub fn is_open(&self) -> bool {
         self.phase == Phase::Open
+    }
+
+    /// How plain requests of it can be answered by others.
+    pub(crate) fn manner(&self) -> Option<Manner> {
+        self.is_open().then_some(Manner::Native)
     }
 
     /// The largest body to read from the peer now.

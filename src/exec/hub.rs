@@ -183,6 +183,11 @@ impl Hub {
         }));
     }
 
+    /// Whether nobody has to hear of changes, whoever makes them.
+    pub(crate) fn is_indifferent(&self) -> bool {
+        self.events.is_empty() && self.watches.is_empty()
+    }
+
     /// Whether anything could be told to anybody.
     fn tells(&self) -> bool {
         !self.events.is_empty() && !self.channels.is_empty()

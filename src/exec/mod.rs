@@ -11,6 +11,7 @@ mod channels;
 mod conversation;
 mod hub;
 mod mailbox;
+pub(crate) mod plain;
 mod records;
 pub mod redis;
 mod subscribers;

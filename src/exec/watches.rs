@@ -58,8 +58,13 @@ impl Watches {
         watch.map_or(0, |watch| watch.changes)
     }
 
-    #[cfg(test)]
+    /// Whether nobody watches anything.
     pub(super) fn is_empty(&self) -> bool {
-        self.count == 0 && self.keys.iter().all(HashMap::is_empty)
+        debug_assert_eq!(
+            self.count == 0,
+            self.keys.iter().all(HashMap::is_empty),
+            "both say the same"
+        );
+        self.count == 0
     }
 }

@@ -11,6 +11,7 @@ use std::sync::MutexGuard;
 use super::channels::OfChannel;
 use crate::backend::Backend;
 use crate::config::Limits;
+use crate::exec::plain::Manner;
 use crate::exec::{ClientId, Conversation, Host, Hub, Message, Next, Origin, SharedHub, redis};
 use crate::net::{AllowedUids, CloseReason, ConnectionId, Handler, Peer, Refusal, Taken, Verdict};
 use crate::protocol::auth::{Bytes32, Secret};
@@ -59,6 +60,15 @@ impl Session {
         match &mut self.talk {
             Talk::Redis(session) => Some(session),
             Talk::Silence | Talk::Native(_) => None,
+        }
+    }
+
+    /// How plain requests of it can be answered without it, if nothing else is to be minded.
+    pub(super) fn manner(&self) -> Option<Manner> {
+        match &self.talk {
+            Talk::Silence => None,
+            Talk::Native(conversation) => conversation.manner(),
+            Talk::Redis(session) => session.manner(),
         }
     }
 

@@ -13,8 +13,9 @@
 mod admission;
 mod held;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::net;
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,6 +79,8 @@ pub(crate) struct Reactor<T> {
     acceptors: Vec<Acceptor>,
     reserve: Reserve,
     slots: Slots<Entry<T>>,
+    /// Connections that were made to others.
+    joined: BTreeSet<ConnectionId>,
     /// Connections that can go on without a further event.
     ready: VecDeque<ConnectionId>,
     /// Connections with output that may be written.
@@ -124,6 +127,7 @@ impl<T> Reactor<T> {
             acceptors: Vec::new(),
             reserve: Reserve::new()?,
             slots: Slots::new(),
+            joined: BTreeSet::new(),
             ready: VecDeque::new(),
             dirty: VecDeque::new(),
             full: Vec::new(),
@@ -190,6 +194,17 @@ impl<T> Reactor<T> {
         stream.set_nonblocking(true)?;
         let id = self.insert(UnixStream::from_std(stream), session)?;
         self.counters.adopted += 1;
+        Ok(id)
+    }
+
+    /// Takes over a connection that was made to somebody else, of any family: what comes from there
+    /// are answers. It does not count towards `max_clients`, and it has no deadline.
+    pub(crate) fn join(&mut self, stream: OwnedFd, session: T) -> io::Result<ConnectionId> {
+        // To read and to write, all stream sockets are the same.
+        let stream = net::UnixStream::from(stream);
+        stream.set_nonblocking(true)?;
+        let id = self.insert(UnixStream::from_std(stream), session)?;
+        self.joined.insert(id);
         Ok(id)
     }
 
@@ -383,6 +398,7 @@ impl<T> Reactor<T> {
                 continue;
             };
             entry.connection.release(&mut self.pool);
+            self.joined.remove(&id);
             let why = entry.dead.unwrap_or(CloseReason::Asked);
             self.counters.closed.count(why);
             handler.closed(id, entry.session, why);

@@ -1,8 +1,9 @@
 //! A store that real redis-servers keep: one, one that Sentinels watch, and a cluster.
 //!
 //! `single` holds the backend to what it promises, `several` is about Sentinel and Cluster, `near`
-//! about the near cache, `hung` about servers that are there and do not answer, `refusals` about
-//! some that take no writes for a while, `tls` about the way there. All servers are started here.
+//! about the near cache, `fast` about the fast path, `hung` about servers that are there and do not
+//! answer, `refusals` about some that take no writes for a while, `tls` about the way there. All
+//! servers are started here.
 
 #![cfg(all(feature = "cli", feature = "redis"))]
 #![allow(clippy::unwrap_used, reason = "helpers may panic as the tests do")]
@@ -12,6 +13,7 @@
 mod common;
 
 mod contract;
+mod fast;
 mod hung;
 mod masters;
 mod near;

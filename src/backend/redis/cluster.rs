@@ -285,6 +285,7 @@ impl Inside {
             name: format!("redis at {host}"),
             timeout: self.timeout,
             near: None,
+            fast: None,
             lost: Arc::clone(&self.doubted),
         };
         let place = Place::Node(host.clone());

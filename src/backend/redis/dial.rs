@@ -3,15 +3,19 @@
 //! Nothing here has a limit of time; whoever dials sets one.
 
 use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::sync::{Arc, Once};
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use redis::aio::MultiplexedConnection;
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, IntoConnectionInfo as _,
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ErrorKind, IntoConnectionInfo as _,
     ProtocolVersion, PushInfo, RedisConnectionInfo, RedisError, TlsCertificates, Value,
 };
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpStream, UnixStream};
 
 use crate::config::{Host, Password, Redis, Servers};
 use crate::error::Error;
@@ -24,6 +28,8 @@ pub(super) type Listener = Arc<dyn Fn(PushInfo) + Send + Sync>;
 pub(super) struct Dialer {
     target: Redis,
     ca: Option<Vec<u8>>,
+    /// The server that was connected to last, and its database.
+    last: Mutex<Option<(ConnectionAddr, u8)>>,
 }
 
 /// Where a connection leads.
@@ -53,6 +59,7 @@ impl Dialer {
         Ok(Self {
             target: target.clone(),
             ca: ca.transpose()?,
+            last: Mutex::default(),
         })
     }
 
@@ -100,9 +107,72 @@ impl Dialer {
             listener(push);
             Ok::<(), ()>(())
         });
-        self.client(address, settings)?
-            .get_multiplexed_async_connection_with_config(&config)
-            .await
+        let client = self.client(address.clone(), settings)?;
+        let connection = client.get_multiplexed_async_connection_with_config(&config);
+        let connection = connection.await?;
+        *self.last() = Some((address, database));
+        Ok(connection)
+    }
+
+    /// Connects to the same server as the last time, logs in, and gives the bare connection.
+    ///
+    /// # Errors
+    /// Also where such a connection is not possible: it would have to be encrypted.
+    pub(super) async fn stream(&self) -> io::Result<OwnedFd> {
+        let last = self.last().clone();
+        match last {
+            Some((ConnectionAddr::Tcp(name, port), database)) => {
+                let mut stream = TcpStream::connect((name, port)).await?;
+                stream.set_nodelay(true)?;
+                self.introduce(&mut stream, database).await?;
+                stream.into_std().map(OwnedFd::from)
+            }
+            Some((ConnectionAddr::Unix(path), database)) => {
+                let mut stream = UnixStream::connect(path).await?;
+                self.introduce(&mut stream, database).await?;
+                stream.into_std().map(OwnedFd::from)
+            }
+            _ => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// Says who we are and which database is meant; the server has to agree to everything.
+    async fn introduce(
+        &self,
+        stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+        database: u8,
+    ) -> io::Result<()> {
+        let login = self.login().map_err(io::Error::other)?;
+        let mut commands = Vec::new();
+        if let Some(password) = login.password() {
+            let mut auth = redis::cmd("AUTH");
+            auth.arg(login.username()).arg(password);
+            commands.push(auth);
+        }
+        if database > 0 {
+            let mut select = redis::cmd("SELECT");
+            select.arg(database);
+            commands.push(select);
+        }
+        commands.push(redis::cmd("PING"));
+        let bytes: Vec<u8> = commands.iter().flat_map(Cmd::get_packed_command).collect();
+        stream.write_all(&bytes).await?;
+        for _ in commands {
+            // Short lines, a few of them, once in the life of a connection.
+            let mut line = Vec::new();
+            while !line.ends_with(b"\r\n") {
+                line.push(stream.read_u8().await?);
+            }
+            if line.first() != Some(&b'+') {
+                let line = String::from_utf8_lossy(&line);
+                return Err(io::Error::other(line.trim_end().to_owned()));
+            }
+        }
+        Ok(())
+    }
+
+    fn last(&self) -> MutexGuard<'_, Option<(ConnectionAddr, u8)>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Connects to the server that the Sentinels name and that takes itself for a primary. All of

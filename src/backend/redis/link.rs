@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::cluster::Cluster;
 use super::dial::{Dialer, Place};
+use super::fast::Fast;
 use super::flight::Flight;
 use super::near::Near;
 use super::node::{Node, Repeat, Reply, Surroundings, Trouble};
@@ -31,6 +32,7 @@ pub(super) struct Link {
     timeout: Duration,
     /// To be told of whatever lands.
     wake: Arc<OnceLock<Wake>>,
+    fast: Option<Arc<Fast>>,
 }
 
 enum Line {
@@ -61,6 +63,11 @@ impl Link {
             .map_err(|error| format!("cannot start a thread: {error}"))?;
         let dialer = Arc::new(Dialer::new(target)?);
         let handle = runtime.handle();
+        // What is known here of an entry is not to be passed by.
+        let is_direct = near.is_none() && !target.is_encrypted;
+        let is_one = !matches!(target.servers, Servers::Cluster { .. });
+        let fast =
+            (is_direct && is_one).then(|| Arc::new(Fast::new(&target.prefix, target.timeout)));
         let servers = match &target.servers {
             Servers::Cluster { nodes } => {
                 let nodes = nodes.clone();
@@ -71,6 +78,7 @@ impl Link {
                     name: servers.to_string(),
                     timeout: target.timeout,
                     near,
+                    fast: fast.clone(),
                     lost: Arc::new(Notify::new()),
                 };
                 Line::One(Node::start(handle, Place::Only, dialer, around))
@@ -81,6 +89,7 @@ impl Link {
             servers: Arc::new(servers),
             timeout: target.timeout,
             wake: Arc::default(),
+            fast,
         })
     }
 
@@ -165,6 +174,11 @@ impl Link {
             }
         })
         .unwrap_or(Err(Trouble::Late))
+    }
+
+    /// The fast path to the only server, where there is such a thing.
+    pub(super) fn fast(&self) -> Option<&Arc<Fast>> {
+        self.fast.as_ref()
     }
 
     pub(super) fn is_cluster(&self) -> bool {

@@ -14,6 +14,7 @@
 
 mod cluster;
 mod dial;
+mod fast;
 mod flight;
 mod held;
 mod link;
@@ -41,8 +42,8 @@ use self::sending::{Failures, Sent};
 use self::walk::Walks;
 use self::writes::{Write, Writes, left};
 use super::{
-    Backend, BackendError, Cursor, Deadline, EntryRef, Look, Looked, Pipelined, SetOutcome, Sweep,
-    Swept, Visitor, Walk,
+    Backend, BackendError, Cursor, Deadline, EntryRef, FastPath, Look, Looked, Pipelined,
+    SetOutcome, Sweep, Swept, Visitor, Walk,
 };
 use crate::config;
 use crate::contract::{Capabilities, Condition, Kind, Seq};
@@ -236,6 +237,11 @@ impl Backend for RedisBackend {
 
     fn pipelined(&mut self) -> Option<&mut dyn Pipelined> {
         Some(self)
+    }
+
+    fn fast_path(&self) -> Option<Arc<dyn FastPath>> {
+        let fast = self.link.fast()?;
+        Some(Arc::clone(fast) as Arc<dyn FastPath>)
     }
 
     fn get(&mut self, now: Millis, key: &[u8]) -> Result<Option<EntryRef<'_>>, BackendError> {

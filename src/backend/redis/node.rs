@@ -4,10 +4,12 @@
 //! while it is not known how the server is; of one that could not be reached, the last time it was
 //! tried, everything is refused at once. A `PING` in idle time finds out what TCP does not tell.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures_util::future::{Either, select};
 use redis::aio::{ConnectionLike as _, MultiplexedConnection};
 use redis::{Cmd, Pipeline, PushKind, RedisError, Value};
 use tokio::runtime::Handle;
@@ -16,6 +18,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::dial::{Dialer, Listener, Place};
+use super::fast::Fast;
 use super::near::Near;
 use crate::backend::{BackendError, Outcome};
 
@@ -24,6 +27,8 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_
 /// How often a server that is not asked anything is.
 const PULSE: Duration = Duration::from_secs(1);
 
+/// How a server begins that is a replica now, and is to write.
+pub(super) const DEMOTED: &str = "READONLY";
 /// What is said of a server that does not answer.
 pub(super) const LATE: &str = "no answer in time";
 
@@ -36,6 +41,8 @@ pub(super) enum Trouble {
     Away(String),
     /// It was asked, and the connection was lost, for this reason.
     Lost(String),
+    /// It was asked, the connection was lost, and it could not be asked again, for this reason.
+    Gone(String),
     /// It was asked, and there was no answer in time.
     Late,
 }
@@ -63,6 +70,8 @@ pub(super) struct Surroundings {
     /// How long it may take for everything that it is asked at once, and to let us in.
     pub(super) timeout: Duration,
     pub(super) near: Option<Arc<Near>>,
+    /// The fast path to it, where it has one.
+    pub(super) fast: Option<Arc<Fast>>,
     /// Told whenever it is not reached any more.
     pub(super) lost: Arc<Notify>,
 }
@@ -116,7 +125,11 @@ impl Node {
         }
         let mut is_again = false;
         loop {
-            let (number, mut connection) = self.connection(deadline).await?;
+            let connection = self.connection(deadline).await;
+            let (number, mut connection) = connection.map_err(|trouble| match trouble {
+                Trouble::Away(why) if is_again => Trouble::Gone(why),
+                other => other,
+            })?;
             let sent = connection.send_packed_commands(&pipeline, 0, count);
             let error = match timeout_at(deadline, sent).await {
                 Ok(Ok(values)) => return Ok(self.replies(number, values)),
@@ -136,7 +149,8 @@ impl Node {
 
     fn replies(&self, number: u64, values: Vec<Value>) -> Vec<Reply> {
         let replies: Vec<Reply> = values.into_iter().map(said).collect();
-        let is_demoted = |reply: &Reply| matches!(reply, Err(Trouble::Said(text)) if text.starts_with("READONLY"));
+        let is_demoted =
+            |reply: &Reply| matches!(reply, Err(Trouble::Said(text)) if text.starts_with(DEMOTED));
         if replies.iter().any(is_demoted) {
             // It is a replica now; whoever is dialled next may be the primary.
             self.shared.lost(number, State::New);
@@ -251,7 +265,7 @@ async fn keep(shared: Arc<Shared>, place: Place, dialer: Arc<Dialer>) {
                     shared.lost(number, State::New);
                 }
                 let began = Instant::now();
-                watch(&shared, number, connection).await;
+                look_after(&shared, number, connection, &dialer).await;
                 if began.elapsed() > PAUSES.1 {
                     pause = PAUSES.0;
                     continue;
@@ -296,7 +310,26 @@ async fn dial(
     Ok((connection, is_closed))
 }
 
-/// Looks after a connection until it is lost.
+/// Looks after a connection until it is lost, and meanwhile after the fast path.
+async fn look_after(
+    shared: &Shared,
+    number: u64,
+    connection: MultiplexedConnection,
+    dialer: &Dialer,
+) {
+    let watched = watch(shared, number, connection);
+    let Some(fast) = &shared.around.fast else {
+        return watched.await;
+    };
+    let (watched, kept) = (pin!(watched), pin!(fast.keep(dialer)));
+    let is_late = matches!(select(watched, kept).await, Either::Right(_));
+    if is_late {
+        shared.lost(number, State::Away(LATE.to_owned()));
+    }
+    fast.withdraw();
+}
+
+/// Watches a connection until it is lost.
 async fn watch(shared: &Shared, number: u64, mut connection: MultiplexedConnection) {
     let mut state = shared.state.subscribe();
     let ping = redis::cmd("PING");
@@ -341,7 +374,7 @@ impl From<Trouble> for BackendError {
                 Some(text) => Self::Full(text.to_owned()),
                 None => Self::Failed(text),
             },
-            Trouble::Away(why) => Self::Failed(why),
+            Trouble::Away(why) | Trouble::Gone(why) => Self::Failed(why),
             Trouble::Lost(why) => Self::Failed(format!("{why}; {}", Outcome::Unknown)),
             Trouble::Late => Self::TimedOut {
                 outcome: Outcome::Unknown,

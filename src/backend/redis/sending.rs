@@ -8,7 +8,7 @@ use std::collections::HashSet;
 
 use super::flight::Flight;
 use super::held::Held;
-use super::node::Repeat;
+use super::node::{Repeat, Trouble};
 use super::writes::Write;
 use super::{Known, RedisBackend, walk};
 use crate::backend::{BackendError, Ticket};
@@ -50,7 +50,11 @@ impl Failures {
         for (key, reply) in keys.into_iter().zip(flight.replies()) {
             if let Err(trouble) = reply {
                 self.keys.insert(key);
-                self.why.get_or_insert(trouble.into());
+                self.why.get_or_insert(match trouble {
+                    // Of what was read it need not be said.
+                    Trouble::Gone(why) => Trouble::Lost(why).into(),
+                    trouble => trouble.into(),
+                });
             }
         }
     }

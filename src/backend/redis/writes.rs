@@ -7,6 +7,9 @@ use redis::Cmd;
 use crate::backend::Deadline;
 use crate::time::Millis;
 
+/// More milliseconds than these the servers do not take; so many are as good as for ever.
+pub(super) const MOST_MS: u64 = 1 << 50;
+
 /// What is to become of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Write {
@@ -112,6 +115,5 @@ pub(super) fn milliseconds(now: Millis, deadline: Deadline) -> String {
 
 /// Milliseconds from now to a deadline that lies ahead.
 pub(super) fn left(now: Millis, at: Millis) -> u64 {
-    // More than the servers take is as good as never.
-    (at.as_unix() - now.as_unix()).min(1 << 50)
+    (at.as_unix() - now.as_unix()).min(MOST_MS)
 }

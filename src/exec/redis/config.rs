@@ -6,7 +6,6 @@ use super::call::Call;
 use super::connection::databases;
 use super::fault::{Done, Fault};
 use super::help;
-use super::statistics::Statistics;
 use super::table::Flag::{self, Admin, Loading, NoScript, Stale};
 use super::table::{Command, Keys, command};
 use crate::backend::WhenFull;
@@ -117,7 +116,7 @@ fn failed(name: &str, why: &str) -> Fault {
 
 /// `CONFIG RESETSTAT`
 fn resetstat(call: &mut Call<'_>) -> Done {
-    call.shared.statistics = Statistics::default();
+    call.shared.statistics.reset();
     call.shared.received = 0;
     call.reply.simple("OK");
     Ok(())

@@ -9,12 +9,13 @@
 //! What concerns other keys is not held back.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::call::database;
 use crate::backend::{
-    Backend, BackendError, Cursor, Deadline, EntryRef, Expiring, Looked, MemoryUse, Pipelined,
-    SetOutcome, Sweep, Swept, Teller, Upkeep, Visitor,
+    Backend, BackendError, Cursor, Deadline, EntryRef, Expiring, FastPath, Looked, MemoryUse,
+    Pipelined, SetOutcome, Sweep, Swept, Teller, Upkeep, Visitor,
 };
 use crate::contract::{Capabilities, Condition, Kind, Seq};
 use crate::time::Millis;
@@ -208,6 +209,10 @@ impl Backend for Draft<'_> {
 
     fn blocks(&self) -> bool {
         self.all.blocks()
+    }
+
+    fn fast_path(&self) -> Option<Arc<dyn FastPath>> {
+        None
     }
 
     fn pipelined(&mut self) -> Option<&mut dyn Pipelined> {

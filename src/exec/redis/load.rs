@@ -4,6 +4,8 @@
 
 use std::fmt::Arguments;
 
+use super::plain::WORDS;
+
 /// How many kinds of ticks are told apart: below 1 µs, below 2, below 4 and so on.
 pub const TICKS: usize = 28;
 
@@ -22,6 +24,10 @@ pub struct Load {
     pub turns: u64,
     /// Requests that were run.
     pub requests: u64,
+    /// Requests of the Redis dialect that went past the backend, by command.
+    pub plain: [u64; WORDS],
+    /// Requests that went past the backend, of every dialect.
+    pub fast: u64,
     /// Commits that failed.
     pub failed_commits: u64,
     /// How many ticks of the master's loop took less than 2 to the power of the index.
@@ -46,6 +52,7 @@ impl Load {
             ("backend_timeouts", self.timed_out),
             ("backend_turns", self.turns),
             ("backend_requests", self.requests),
+            ("backend_fast_path_requests", self.fast),
             ("backend_failed_commits", self.failed_commits),
             ("loop_ticks", self.ticks.iter().sum()),
             ("loop_longest_tick_usec", self.longest_tick),

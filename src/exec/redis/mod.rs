@@ -11,6 +11,7 @@
 //! | `expiry` | deadlines as arguments |
 //! | `aside` | copies of entries on their way |
 //! | `lost` | what becomes of a transaction where requests are answered without being run |
+//! | `plain` | commands that a server behind the store is asked as they are |
 //! | `load` | what `INFO` tells of a backend on a thread of its own |
 //! | `fields` | a hash as the bytes of one value |
 //! | `scripts` | scripts that are known, and what they do |
@@ -93,6 +94,7 @@ mod lookup;
 mod lost;
 mod many;
 mod object;
+pub(crate) mod plain;
 mod profile;
 mod pubsub;
 mod ranges;

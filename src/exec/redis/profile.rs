@@ -9,6 +9,7 @@ use std::fmt::{Arguments, Write};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::plain::Seen;
 use crate::exec::Origin;
 use crate::exec::channels::{SCOPES, Scope};
 use crate::exec::hub::ClientId;
@@ -25,6 +26,8 @@ pub(super) struct Profile {
     address: Rc<str>,
     since: Millis,
     shown: Cell<Shown>,
+    /// What it has had run without its session.
+    seen: Arc<Seen>,
     is_killed: Cell<bool>,
     labels: RefCell<Labels>,
 }
@@ -71,6 +74,7 @@ impl Profile {
             address,
             since: now,
             shown: Cell::new(shown),
+            seen: Arc::default(),
             is_killed: Cell::new(false),
             labels: RefCell::default(),
         }
@@ -84,6 +88,11 @@ impl Profile {
                 Protocol::Resp3 => Form::Resp3,
             });
         }
+    }
+
+    /// Where to note what is run without the session.
+    pub(super) fn seen(&self) -> &Arc<Seen> {
+        &self.seen
     }
 
     pub(super) fn is_subscribed(&self) -> bool {
@@ -125,7 +134,11 @@ impl Profile {
     /// Appends the line that `CLIENT LIST` has for it. What a reader may ask for and we do not
     /// count is 0.
     pub(super) fn describe(&self, now: Millis, out: &mut Vec<u8>) {
-        let shown = self.shown.get();
+        let mut shown = self.shown.get();
+        let (at, command) = self.seen.last();
+        if at > shown.at {
+            (shown.at, shown.command) = (at, command);
+        }
         let seconds = |then: Millis| now.as_unix().saturating_sub(then.as_unix()) / 1_000;
         let count = |scope: Scope| shown.subscriptions[scope as usize];
         let (address, labels) = (&self.address, self.labels.borrow());

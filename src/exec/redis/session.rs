@@ -1,6 +1,7 @@
 //! One connection of the dialect: its bytes to requests, who may ask what, and in which order.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::call::Call;
 use super::fault::Fault;
@@ -13,6 +14,7 @@ use super::transaction::Transaction;
 use crate::backend::Backend;
 use crate::config::Limits;
 use crate::exec::channels::Subscriptions;
+use crate::exec::plain::Manner;
 use crate::exec::{ClientId, Hub, Next, Origin};
 use crate::protocol::auth::Secret;
 use crate::protocol::resp::{Bounds, Parser, Progress, Protocol, Request, Trust, Writer};
@@ -132,6 +134,16 @@ impl Session {
     /// Whether a command would be run now, in the first database: not refused, and not queued.
     pub fn runs_at_once(&self) -> bool {
         self.is_authenticated && self.transaction.queued().is_none() && self.database == 0
+    }
+
+    /// How plain requests of it can be answered by others, if nothing else is to be minded.
+    pub(crate) fn manner(&self) -> Option<Manner> {
+        let is_minded = self.is_subscribed() || self.closing.is_some() || self.profile.is_killed();
+        let is_plain = self.runs_at_once() && self.replies == Replies::Sent && !is_minded;
+        is_plain.then(|| Manner::Redis {
+            protocol: self.protocol,
+            seen: Arc::clone(self.profile.seen()),
+        })
     }
 
     /// How many of the next replies are not sent, as `CLIENT REPLY` says.

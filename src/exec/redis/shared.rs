@@ -32,7 +32,7 @@ pub struct Shared {
     /// Connections there were, for `INFO`.
     pub(super) received: u64,
     /// How a backend on a thread of its own does, for `INFO`.
-    pub load: Option<Load>,
+    pub(super) load: Option<Load>,
     clients: BTreeMap<ClientId, Rc<Profile>>,
     /// The address of those that come by the path socket.
     path: Rc<str>,
@@ -64,6 +64,12 @@ impl Shared {
     pub fn at(mut self, path: &Path) -> Self {
         self.path = format!("{}:0", path.display()).into();
         self
+    }
+
+    /// This is how a backend on a thread of its own does.
+    pub fn tell_load(&mut self, load: Load) {
+        self.statistics.tell_plain(load.plain);
+        self.load = Some(load);
     }
 
     /// Somebody is connected.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::fault::Done;
 use super::lookup::Found;
+use super::plain::{NAMES, WORDS};
 use super::table::COMMANDS;
 
 /// What became of the requests of one command.
@@ -32,6 +33,9 @@ pub(super) struct Statistics {
     commands: Box<[Counts]>,
     /// Of sub-commands that were asked for, by name.
     subs: BTreeMap<&'static str, Counts>,
+    /// How often plain ones were run by others since the master began, and when these counts did.
+    plain: [u64; WORDS],
+    plain_before: [u64; WORDS],
 }
 
 impl Statistics {
@@ -43,12 +47,30 @@ impl Statistics {
         }
     }
 
+    /// So often, since the master began, plain ones were run by others.
+    pub(super) fn tell_plain(&mut self, plain: [u64; WORDS]) {
+        self.plain = plain;
+    }
+
+    /// Begins anew.
+    pub(super) fn reset(&mut self) {
+        *self = Self {
+            plain: self.plain,
+            plain_before: self.plain,
+            ..Self::default()
+        };
+    }
+
     /// Those that are not zero.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&'static str, Counts)> {
         let commands = COMMANDS.iter().map(|command| command.name);
         let commands = commands.zip(self.commands.iter().copied());
         let subs = self.subs.iter().map(|(name, counts)| (*name, *counts));
-        let all = commands.chain(subs);
+        let all = commands.chain(subs).map(|(name, mut counts)| {
+            let place = NAMES.iter().position(|plain| *plain == name);
+            counts.calls += place.map_or(0, |place| self.plain[place] - self.plain_before[place]);
+            (name, counts)
+        });
         all.filter(|(_, counts)| *counts != Counts::default())
     }
 
@@ -63,6 +85,8 @@ impl Default for Statistics {
         Self {
             commands: vec![Counts::default(); COMMANDS.len()].into(),
             subs: BTreeMap::new(),
+            plain: [0; WORDS],
+            plain_before: [0; WORDS],
         }
     }
 }

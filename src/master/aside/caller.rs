@@ -45,7 +45,7 @@ impl Caller {
         let strong = Arc::new(Chunk::new(Author::Handle(told), bytes));
         // Its sender is to be gone when the engine has dropped it.
         let chunk = Arc::downgrade(&strong);
-        self.desk.ask([Job::Run(strong)]);
+        self.desk.call(Job::Run(strong));
         let ended = || BackendError::Broken("the master has ended".to_owned());
         match heard.recv_timeout(timeout.min(self.desk.timeout)) {
             Ok(reply) => Ok(reply),

@@ -8,6 +8,7 @@ use std::sync::mpsc::SyncSender;
 use std::time::Instant;
 
 use crate::backend::Outcome;
+use crate::exec::plain::Manner;
 use crate::exec::{Origin, redis};
 use crate::net::{CloseReason, ConnectionId};
 use crate::protocol::Dialect;
@@ -96,6 +97,8 @@ pub(super) struct Done {
     pub(super) is_open: bool,
     /// How many of the next replies are not sent.
     pub(super) unsent: usize,
+    /// How plain requests that follow can be answered without the session.
+    pub(super) manner: Option<Manner>,
 }
 
 #[cfg(test)]

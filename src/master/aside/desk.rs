@@ -4,12 +4,13 @@
 //! waits for the other to make room: how much there is of it is bounded by who hands over.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::chunk::{Chunk, Done};
 use super::gauges::Gauges;
-use crate::backend::MemoryUse;
+use crate::backend::{FastPath, MemoryUse};
 use crate::net::{CloseReason, ConnectionId};
 
 /// Something to do, in the order in which it was asked for.
@@ -31,6 +32,8 @@ pub(super) struct News {
     pub(super) killed: Vec<ConnectionId>,
     /// The backend's memory, as it was last looked at.
     pub(super) memory: Option<MemoryUse>,
+    /// The way past the backend, as long as all that was done leaves it open.
+    pub(super) fast: Option<Arc<dyn FastPath>>,
     /// Why nothing more is done; `None` as long as it is.
     pub(super) end: Option<Result<(), String>>,
 }
@@ -41,6 +44,8 @@ pub(super) struct Desk {
     /// The longest that anybody waits for anything.
     pub(super) timeout: Duration,
     inner: Mutex<Inner>,
+    /// Somebody has asked who is not the loop.
+    is_called: AtomicBool,
     /// There is something to do.
     asked: Condvar,
     /// Nothing more will be done.
@@ -64,6 +69,7 @@ impl Desk {
             gauges: Gauges::default(),
             timeout,
             inner: Mutex::default(),
+            is_called: AtomicBool::new(false),
             asked: Condvar::new(),
             ended: Condvar::new(),
         }
@@ -82,6 +88,17 @@ impl Desk {
             drop(inner);
             self.asked.notify_one();
         }
+    }
+
+    /// Asks as somebody else than the loop, which does not know from now on what is under way.
+    pub(super) fn call(&self, job: Job) {
+        self.is_called.store(true, Ordering::Release);
+        self.ask([job]);
+    }
+
+    /// Whether anybody ever did.
+    pub(super) fn is_called(&self) -> bool {
+        self.is_called.load(Ordering::Acquire)
     }
 
     /// What was given up is not waited with any more, unless it has been taken.
@@ -119,6 +136,7 @@ impl Desk {
         let mut inner = self.lock();
         let news = News {
             memory: inner.news.memory,
+            fast: inner.news.fast.clone(),
             end: inner.news.end.clone(),
             ..News::default()
         };
@@ -177,6 +195,7 @@ impl Desk {
         inner.news.mail.extend(mail);
         inner.news.killed.extend(killed);
         inner.news.memory = news.memory;
+        inner.news.fast = news.fast;
     }
 
     /// Nothing more will be done, for this reason.

@@ -25,7 +25,7 @@ use super::gauges::count;
 use super::groups::{Group, gather};
 use super::ledger::Ledger;
 use super::sweeps::Sweeps;
-use crate::backend::{Backend, BackendError, MemoryUse, SharedBackend, Ticket, Upkeep};
+use crate::backend::{Backend, BackendError, FastPath, MemoryUse, SharedBackend, Ticket, Upkeep};
 use crate::config::Limits;
 use crate::master::service::{Service, Session, Terms};
 use crate::master::way::wake;
@@ -196,7 +196,7 @@ impl Engine {
 
     /// Runs what there is to do, within the time of a turn unless it is the last.
     fn turn(&mut self, backend: &mut dyn Backend, began: Millis, is_last: bool) {
-        self.service.redis.load = Some(self.parts.desk.gauges.load());
+        self.service.redis.tell_load(self.parts.desk.gauges.load());
         let until = (!is_last).then(|| began.after_ms(TURN));
         let is_free = self.sent.is_none() && backend.pipelined().is_some();
         let mut ledger = self.begin();
@@ -311,7 +311,8 @@ impl Engine {
             }
         }
         let has_written = ledger.has_written();
-        self.tell(now, ledger, memory);
+        let fast = backend.fast_path();
+        self.tell(now, ledger, (memory, fast));
         match committed {
             Err(error) if is_done_in_part => {
                 count(&self.parts.desk.gauges.failed_commits);
@@ -335,7 +336,13 @@ impl Engine {
     }
 
     /// Gives everybody what is theirs.
-    fn tell(&mut self, now: Millis, ledger: Ledger, memory: Option<MemoryUse>) {
+    fn tell(
+        &mut self,
+        now: Millis,
+        ledger: Ledger,
+        (memory, fast): (Option<MemoryUse>, Option<Arc<dyn FastPath>>),
+    ) {
+        let is_indifferent = self.service.hub().is_indifferent() && !self.parts.desk.is_called();
         let mail = self.service.outbox(now).map(|(to, messages)| {
             let bytes = messages.iter().flat_map(|message| message.iter().copied());
             (to, bytes.collect())
@@ -344,6 +351,7 @@ impl Engine {
             mail: mail.collect(),
             killed: self.service.killed().collect(),
             memory,
+            fast: fast.filter(|_| is_indifferent),
             ..News::default()
         };
         for (chunk, done) in ledger.into_done() {

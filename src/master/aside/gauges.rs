@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::exec::redis::plain::WORDS;
 use crate::exec::redis::{Load, TICKS};
 
 /// The numbers of a [`Load`], each written by one thread.
@@ -14,6 +15,8 @@ pub(super) struct Gauges {
     pub(super) timed_out: AtomicU64,
     ticks: [AtomicU64; TICKS],
     longest_tick: AtomicU64,
+    pub(super) plain: [AtomicU64; WORDS],
+    pub(super) fast: AtomicU64,
     /// By the backend's thread.
     pub(super) turns: AtomicU64,
     pub(super) requests: AtomicU64,
@@ -37,6 +40,8 @@ impl Gauges {
             timed_out: read(&self.timed_out),
             turns: read(&self.turns),
             requests: read(&self.requests),
+            plain: std::array::from_fn(|word| read(&self.plain[word])),
+            fast: read(&self.fast),
             failed_commits: read(&self.failed_commits),
             ticks: std::array::from_fn(|kind| read(&self.ticks[kind])),
             longest_tick: read(&self.longest_tick),

@@ -7,6 +7,7 @@
 use super::refusal::{self, Requests};
 use crate::backend::BackendError;
 use crate::config::Limits;
+use crate::exec::plain::Manner;
 use crate::exec::{Origin, redis};
 use crate::master::channels::OfChannel;
 use crate::master::service::Terms;
@@ -39,6 +40,8 @@ pub(in crate::master) struct Line {
     pub(super) full_since: Option<Millis>,
     /// What was answered with errors without having been handed over.
     pub(super) lost: Option<redis::Lost>,
+    /// How plain requests are answered without the engine, unless the next are for it.
+    pub(super) manner: Option<Manner>,
 }
 
 /// What stands at the front of the input.
@@ -72,6 +75,7 @@ impl Line {
             is_known: false,
             full_since: None,
             lost: None,
+            manner: None,
         }
     }
 

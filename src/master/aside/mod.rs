@@ -1,15 +1,18 @@
 //! Requests on a thread of the backend's own, for backends that block.
 //!
 //! The loop only reads, tells whole requests apart and writes; the backend's thread has the
-//! [service](super::service) and with it all that requests mean.
+//! [service](super::service) and with it all that requests mean. Where the backend asks a server
+//! that understands a request as it is, the loop can do so [itself](lane).
 //!
 //! | file | holds |
 //! |---|---|
+//! | `turn` | what the loop does with what comes |
 //! | `line` | what the loop knows of a connection |
 //! | `chunk` | requests on their way, and what came of them |
 //! | `desk` | where both threads meet |
 //! | `engine` | the backend's thread: its turns |
 //! | `groups`, `runs` | requests that wait for a turn, and how they are run in it |
+//! | `lane` | plain requests, asked of the store's server by the loop itself |
 //! | `sweeps` | requests that go over all entries, between the turns |
 //! | `noting`, `ledger` | what a turn did, and what of it a failed commit takes back |
 //! | `refusal` | errors in place of replies |
@@ -37,12 +40,14 @@ mod desk;
 mod engine;
 mod gauges;
 mod groups;
+mod lane;
 mod ledger;
 mod line;
 mod noting;
 mod refusal;
 mod runs;
 mod sweeps;
+mod turn;
 
 use std::collections::VecDeque;
 use std::io;
@@ -57,15 +62,14 @@ use chunk::{Author, Chunk, Done};
 use desk::{Desk, Job};
 use engine::{Engine, Parts};
 use gauges::count;
-use line::{Front, Line};
+use lane::{Lane, Trip};
+use line::Line;
+use turn::Turn;
 
-use super::service::{ChannelEvent, Terms, say_no};
+use super::service::{ChannelEvent, Terms};
 use super::way::{Way, wake};
 use crate::backend::{BackendError, MemoryUse, Outcome, SharedBackend};
-use crate::exec::Origin;
-use crate::net::{
-    Answer, CloseReason, ConnectionId, Handler, Peer, Reactor, Refusal, Taken, Verdict, Waker,
-};
+use crate::net::{Answer, CloseReason, ConnectionId, Reactor, Waker};
 use crate::protocol::resp::Args;
 use crate::time::{Clock, Millis};
 
@@ -86,7 +90,9 @@ pub(super) struct Aside {
     /// Chunks that are under way and are not given up, the oldest first, and when they are; those
     /// that are answered by now among them, but not at the front.
     due: VecDeque<(Millis, ConnectionId, Arc<Chunk>)>,
-    /// Chunks that the engine has or is to have, given up or not, and bytes in them.
+    lane: Lane,
+    /// Chunks that are in the lane or that the engine has or is to have, given up or not, and bytes
+    /// in them.
     chunks: usize,
     bytes: usize,
     /// When the connection that has found no room for longest is to be answered.
@@ -95,6 +101,9 @@ pub(super) struct Aside {
     args: Args,
     /// It has not answered in time, and not since.
     is_stuck: bool,
+    /// Nothing more is taken.
+    is_ending: bool,
+    clock: Arc<dyn Clock>,
     tick: Option<Instant>,
 }
 
@@ -110,10 +119,11 @@ impl Aside {
         let parts = Parts {
             backend,
             terms: terms.clone(),
-            clock,
+            clock: Arc::clone(&clock),
             desk: Arc::clone(&desk),
             waker: waker.clone(),
         };
+        let lane = Lane::new(waker.clone());
         let theirs = Arc::clone(&desk);
         let run = move || {
             // What it has is gone before its end is told of: a lock on a file, and those who wait.
@@ -134,12 +144,15 @@ impl Aside {
             terms,
             jobs: Vec::new(),
             due: VecDeque::new(),
+            lane,
             chunks: 0,
             bytes: 0,
             full_until: None,
             events: Vec::new(),
             args: Args::default(),
             is_stuck: false,
+            is_ending: false,
+            clock,
             tick: None,
         })
     }
@@ -151,8 +164,10 @@ impl Aside {
     /// Passes on what came back.
     fn hear(&mut self, now: Millis, reactor: &mut Reactor<Line>) -> io::Result<Option<MemoryUse>> {
         let news = self.desk.news();
+        self.lane.hear(news.fast);
         let is_room = !news.done.is_empty();
         for (chunk, done) in news.done {
+            self.note_answer();
             self.settle(now, &chunk, &done, reactor);
         }
         for (to, bytes) in news.mail {
@@ -178,20 +193,17 @@ impl Aside {
 
     /// A chunk came back.
     fn settle(&mut self, now: Millis, chunk: &Chunk, done: &Done, reactor: &mut Reactor<Line>) {
-        self.chunks -= 1;
-        self.bytes -= chunk.bytes.len();
+        self.leave(chunk);
         self.note_wait(chunk);
         let Author::Connection { id, .. } = chunk.author else {
             return;
         };
-        if std::mem::take(&mut self.is_stuck) {
-            tracing::info!("the store's backend answers again");
-        }
         let Some(line) = reactor.session_mut(id) else {
             return;
         };
         line.is_open = done.is_open;
         line.unsent = done.unsent;
+        line.manner.clone_from(&done.manner);
         if !chunk.answer() {
             return;
         }
@@ -211,6 +223,55 @@ impl Aside {
             close: done.close,
         };
         reactor.answer(now, id, answer);
+    }
+
+    /// A chunk is not under way any more.
+    fn leave(&mut self, chunk: &Chunk) {
+        self.chunks -= 1;
+        self.bytes -= chunk.bytes.len();
+    }
+
+    /// Looks after the lane: answers who is back, and who will not come back.
+    fn tend(&mut self, now: Millis, reactor: &mut Reactor<Line>) {
+        while let Some(trip) = self.lane.take_back() {
+            self.note_answer();
+            self.arrive(now, &trip, reactor);
+            self.lane.recycle(trip);
+        }
+        let is_late = self.lane.is_late(now);
+        for mut trip in self.lane.renew(reactor) {
+            trip.done.manner = None;
+            let outcome = Outcome::Unknown;
+            if is_late {
+                let error = BackendError::TimedOut { outcome };
+                self.refuse_rest(&mut trip, &error, reactor);
+                self.note_timeout(&error);
+            } else if trip.is_doubtful {
+                let why = format!("the connection to the store's server was lost; {outcome}");
+                self.refuse_rest(&mut trip, &BackendError::Failed(why), reactor);
+            }
+            self.arrive(now, &trip, reactor);
+        }
+        self.lane.send(reactor);
+    }
+
+    /// Has what was not answered of a chunk answered with this error.
+    fn refuse_rest(&self, trip: &mut Trip, error: &BackendError, reactor: &mut Reactor<Line>) {
+        let rest = &trip.chunk.bytes[trip.done.used..];
+        let limits = &self.terms.limits;
+        let line = reactor.session_mut(trip.id);
+        if let Some(replies) = line.and_then(|line| line.refuse(rest, error, limits)) {
+            trip.done.out.extend_from_slice(&replies);
+            trip.done.used = trip.chunk.bytes.len();
+        }
+    }
+
+    /// A chunk came back from the lane.
+    fn arrive(&mut self, now: Millis, trip: &Trip, reactor: &mut Reactor<Line>) {
+        self.settle(now, &trip.chunk, &trip.done, reactor);
+        if self.full_until.take().is_some() {
+            reactor.resume();
+        }
     }
 
     /// Answers in the engine's place what is under way and was to be answered by `until`.
@@ -268,6 +329,12 @@ impl Aside {
             .fetch_max(micros, Ordering::Relaxed);
     }
 
+    fn note_answer(&mut self) {
+        if std::mem::take(&mut self.is_stuck) {
+            tracing::info!("the store's backend answers again");
+        }
+    }
+
     fn note_timeout(&mut self, error: &BackendError) {
         if let BackendError::TimedOut { .. } = error {
             count(&self.desk.gauges.timed_out);
@@ -278,9 +345,9 @@ impl Aside {
         }
     }
 
-    /// Hands over what this tick has gathered.
+    /// Hands over what this tick has gathered, unless it has to wait for the lane.
     fn hand_over(&mut self) {
-        if !self.jobs.is_empty() {
+        if !self.jobs.is_empty() && self.lane.is_empty() {
             self.desk.ask(self.jobs.drain(..));
         }
         let queued = self.chunks as u64;
@@ -289,6 +356,23 @@ impl Aside {
             .gauges
             .most_queued
             .fetch_max(queued, Ordering::Relaxed);
+    }
+
+    /// Takes nothing more, and waits for what is in the lane, as long as that may take. The present.
+    fn empty_lane(&mut self, mut now: Millis, reactor: &mut Reactor<Line>) -> io::Result<Millis> {
+        self.is_ending = true;
+        while let (false, Some(until)) = (self.lane.is_empty(), self.next_deadline(now)) {
+            reactor.wait(now, Some(until))?;
+            now = self.clock.now();
+            let timed_out = |outcome| BackendError::TimedOut { outcome };
+            self.give_up(now, now, timed_out, reactor);
+            reactor.turn(now, &mut Turn { aside: self, now });
+            self.tend(now, reactor);
+            reactor.flush();
+            reactor.bury(&mut Turn { aside: self, now });
+        }
+        self.hand_over();
+        Ok(now)
     }
 
     /// Waits for the thread to end, and leaves it behind if it does not in time.
@@ -313,12 +397,14 @@ impl Way for Aside {
     fn turn(&mut self, now: Millis, reactor: &mut Reactor<Line>) -> io::Result<Option<MemoryUse>> {
         let memory = self.hear(now, reactor)?;
         reactor.turn(now, &mut Turn { aside: self, now });
+        self.tend(now, reactor);
         self.hand_over();
         Ok(memory)
     }
 
     fn bury(&mut self, now: Millis, reactor: &mut Reactor<Line>) {
         reactor.bury(&mut Turn { aside: self, now });
+        self.tend(now, reactor);
         self.hand_over();
     }
 
@@ -328,7 +414,8 @@ impl Way for Aside {
 
     fn next_deadline(&self, _now: Millis) -> Option<Millis> {
         let first = self.due.front().map(|(deadline, ..)| *deadline);
-        first.into_iter().chain(self.full_until).min()
+        let all = [first, self.full_until, self.lane.next_deadline()];
+        all.into_iter().flatten().min()
     }
 
     fn end_tick(&mut self) {
@@ -339,6 +426,7 @@ impl Way for Aside {
     }
 
     fn finish(&mut self, now: Millis, reactor: &mut Reactor<Line>) -> io::Result<()> {
+        let now = self.empty_lane(now, reactor)?;
         let is_ended = self.end();
         let heard = self.hear(now, reactor);
         let timed_out = |outcome| BackendError::TimedOut { outcome };
@@ -362,102 +450,7 @@ impl Drop for Aside {
     }
 }
 
-/// The loop's handler for one tick.
-struct Turn<'a> {
-    aside: &'a mut Aside,
-    now: Millis,
-}
-
-impl Turn<'_> {
-    /// Whether so many more bytes may be under way. Nobody overtakes who waits for room already.
-    fn has_room(&self, bytes: usize) -> bool {
-        let aside = &*self.aside;
-        aside.full_until.is_none()
-            && aside.chunks < MAX_CHUNKS
-            && (aside.chunks == 0 || aside.bytes + bytes <= MAX_BYTES)
-    }
-
-    /// There is no room for these requests: they wait, but not for ever.
-    fn wait(&mut self, line: &mut Line, bytes: &[u8], out: &mut Vec<u8>) -> Taken {
-        let aside = &mut *self.aside;
-        let since = *line.full_since.get_or_insert(self.now);
-        let until = since.after(aside.terms.limits.backend_timeout);
-        if self.now < until {
-            let first = aside.full_until.map_or(until, |first| first.min(until));
-            aside.full_until = Some(first);
-            return Taken::Full;
-        }
-        line.full_since = None;
-        let error = BackendError::TimedOut {
-            outcome: Outcome::NotDone,
-        };
-        aside.note_timeout(&error);
-        match line.refuse(bytes, &error, &aside.terms.limits) {
-            Some(replies) => {
-                line.lose(bytes, &aside.terms.limits);
-                out.extend_from_slice(&replies);
-                Taken::Request(bytes.len(), Verdict::Continue)
-            }
-            None => Taken::Garbage(NO_REQUEST),
-        }
-    }
-}
-
-impl Handler for Turn<'_> {
-    type Session = Line;
-
-    fn accepted(&mut self, peer: Peer) -> Result<Line, Refusal> {
-        self.aside.terms.admit(peer)?;
-        Ok(Line::new(Origin::Path))
-    }
-
-    fn refused(&mut self, why: Refusal, said: &[u8], out: &mut Vec<u8>) {
-        say_no(why, said, out);
-    }
-
-    fn request(
-        &mut self,
-        id: ConnectionId,
-        line: &mut Line,
-        bytes: &[u8],
-        out: &mut Vec<u8>,
-    ) -> Taken {
-        let front = line.front(bytes, &self.aside.terms, &mut self.aside.args);
-        let Front::Bytes(len) = front else {
-            return Taken::Nothing;
-        };
-        let bytes = &bytes[..len];
-        if !self.has_room(len) {
-            return self.wait(line, bytes, out);
-        }
-        let author = Author::Connection {
-            id,
-            origin: line.origin,
-            dialect: line.dialect(bytes),
-            lost: line.lost.take(),
-        };
-        line.full_since = None;
-        line.is_known = true;
-        let chunk = Arc::new(Chunk::new(author, bytes.to_vec()));
-        let aside = &mut *self.aside;
-        let deadline = self.now.after(aside.terms.limits.backend_timeout);
-        aside.due.push_back((deadline, id, Arc::clone(&chunk)));
-        aside.chunks += 1;
-        aside.bytes += len;
-        aside.jobs.push(Job::Run(chunk));
-        Taken::Along(len)
-    }
-
-    fn closed(&mut self, id: ConnectionId, line: Line, why: CloseReason) {
-        tracing::debug!(connection = ?id, origin = ?line.origin, %why, "closed");
-        if line.is_known {
-            self.aside.jobs.push(Job::Leave(id, why));
-        }
-        if let Some(worker) = line.worker {
-            self.aside.events.push(ChannelEvent::Closed(worker));
-        }
-    }
-}
-
+#[cfg(test)]
+mod lane_tests;
 #[cfg(test)]
 mod tests;

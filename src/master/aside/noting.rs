@@ -4,12 +4,13 @@
 //! back: of those who wrote, and of those who may have read what was written. It need not know any
 //! dialect's commands for that.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::sweeps::Outcome;
 use crate::backend::{
-    Backend, BackendError, Cursor, Deadline, EntryRef, Expiring, Looked, MemoryUse, Pipelined,
-    SetOutcome, Sweep, Swept, Teller, Upkeep, Visitor,
+    Backend, BackendError, Cursor, Deadline, EntryRef, Expiring, FastPath, Looked, MemoryUse,
+    Pipelined, SetOutcome, Sweep, Swept, Teller, Upkeep, Visitor,
 };
 use crate::contract::{Capabilities, Condition, Kind, Seq};
 use crate::time::Millis;
@@ -136,6 +137,10 @@ impl Backend for Noting<'_> {
 
     fn is_shared(&self) -> bool {
         self.inner.is_shared()
+    }
+
+    fn fast_path(&self) -> Option<Arc<dyn FastPath>> {
+        self.inner.fast_path()
     }
 
     fn pipelined(&mut self) -> Option<&mut dyn Pipelined> {

@@ -172,6 +172,7 @@ impl Engine {
             }
         }
         done.is_open = session.is_open();
+        done.manner = session.manner();
         done.unsent = session
             .redis_mut()
             .map_or(0, |redis| redis.unsent_replies());

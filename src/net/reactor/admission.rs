@@ -58,7 +58,7 @@ impl<T> Reactor<T> {
     }
 
     fn admit<H: Handler<Session = T>>(&mut self, now: Millis, handler: &mut H, stream: UnixStream) {
-        if self.slots.len() >= self.limits.max_clients {
+        if self.slots.len() - self.joined.len() >= self.limits.max_clients {
             self.turn_away(now, handler, stream, Refusal::Full);
             return self.note_refusal(now, Refusal::Full, "there are too many (--max-clients)");
         }
