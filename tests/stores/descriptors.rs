@@ -12,7 +12,7 @@ use crate::common::{Running, binary, clean, eventually, skipped};
 
 /// Sets how many descriptors a master may have; whether that could be done.
 #[must_use]
-fn allow(master: &Running, most: u32) -> bool {
+pub(crate) fn allow(master: &Running, most: u32) -> bool {
     let mut prlimit = clean("prlimit");
     prlimit.args([
         format!("--pid={}", master.pid()),
@@ -25,6 +25,40 @@ fn assert_lacks<T: std::fmt::Debug>(done: Result<T, Error>) {
     match done {
         Err(Error::Backend(why)) => assert!(why.contains("Too many open files"), "{why}"),
         other => panic!("{other:?}"),
+    }
+}
+
+/// By default the system ends who writes more.
+#[test]
+fn a_file_that_may_not_grow_refuses_writes_and_takes_them_again() {
+    for kind in ["sqlite", "files", "leveldb"] {
+        let place = Place::new();
+        let url = format!("{kind}:{}", place.at("sessions").display());
+        let mut serve = clean("sh");
+        // In blocks of 512 bytes, as POSIX has it.
+        serve.args(["-c", "ulimit -S -f 400; exec \"$0\" \"$@\""]);
+        serve.arg(binary());
+        serve.args(["serve", "--store", &url, "--sock"]);
+        let master = Running::start(serve.arg(place.sock()));
+        let store = place.connect();
+        store.set("foo", "bar").unwrap();
+        let large = vec![b'x'; 300 << 10];
+        for _ in 0..3 {
+            let error = store.set("large", &large).unwrap_err();
+            assert!(matches!(error, Error::Backend(_)), "{kind}: {error:?}");
+            assert_eq!(store.get("foo").unwrap().unwrap().value, b"bar");
+            assert!(store.get("large").unwrap().is_none());
+        }
+        let mut prlimit = clean("prlimit");
+        prlimit.args([&format!("--pid={}", master.pid()), "--fsize=unlimited:"]);
+        if !prlimit.output().is_ok_and(|done| done.status.success()) {
+            return skipped("prlimit is not installed");
+        }
+        eventually("it can be written to again", || {
+            store.set("large", &large).ok()
+        });
+        assert_eq!(store.get("foo").unwrap().unwrap().value, b"bar");
+        assert_eq!(store.length().unwrap(), 2);
     }
 }
 
