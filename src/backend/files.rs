@@ -20,6 +20,7 @@ use std::{io, mem};
 
 use self::folder::{Folder, New};
 use self::format::Stored;
+use self::reading::Missed;
 use self::watch::Watch;
 use super::catalogue::{Catalogue, Key, Record};
 use super::catalogued::{Catalogued, Draft, Medium, delegate_backend};
@@ -105,7 +106,7 @@ impl FilesBackend {
             entries.next = 1;
             entries
                 .read_all(&mut catalogue)
-                .map_err(|error| Error::Backend(error.to_string()))?;
+                .map_err(|error| Error::Backend(format!("the store is not opened: {error}")))?;
         }
         Ok(Self(Catalogued::new(entries, catalogue)))
     }
@@ -113,11 +114,8 @@ impl FilesBackend {
 
 /// Whether somebody has to change something before a folder that was refused so can be opened.
 fn is_configured_wrongly(error: &io::Error) -> bool {
-    use io::ErrorKind::{AlreadyExists, InvalidData, NotADirectory, NotFound};
-    matches!(
-        error.kind(),
-        AlreadyExists | InvalidData | NotADirectory | NotFound
-    )
+    use io::ErrorKind::{AlreadyExists, InvalidData, NotADirectory};
+    matches!(error.kind(), AlreadyExists | InvalidData | NotADirectory)
 }
 
 delegate_backend!(FilesBackend);
@@ -152,8 +150,11 @@ struct Entries {
     hashed: HashMap<String, Key>,
     /// Names of files that others have changed, and that were not looked at yet.
     news: BTreeSet<String>,
+    missed: Missed,
     /// The folder is not where it was.
     is_lost: bool,
+    /// The index is of no use until the folder is read anew.
+    is_stale: bool,
     /// What the next commit does.
     changes: HashMap<Key, Change>,
     /// This turn has a `clear`: versions below are to go.
@@ -187,7 +188,9 @@ impl Entries {
             ttl: config.ttl.as_secs_f64() * 1_000.0,
             hashed: HashMap::new(),
             news: BTreeSet::new(),
+            missed: Missed::default(),
             is_lost: false,
+            is_stale: false,
             changes: HashMap::new(),
             clearing: None,
             cleared,
@@ -322,7 +325,7 @@ impl Entries {
 impl Medium for Entries {
     fn look(&mut self, key: Option<&[u8]>, catalogue: &mut Catalogue) -> Result<(), BackendError> {
         self.hear(catalogue)?;
-        if self.unread.is_none() || self.clearing.is_some() {
+        if self.clearing.is_some() || (self.unread.is_none() && self.missed.is_empty()) {
             return Ok(());
         }
         match key {
@@ -419,15 +422,14 @@ impl Medium for Entries {
             }
         }
         if self.clearing.take().is_some() {
-            // Whether it was carried out is seen by what there is.
-            return self.read_anew(catalogue);
+            // Whether it was carried out is seen by what there is; until that is read, nothing is
+            // answered.
+            let _ = self.read_anew(catalogue);
+            return Ok(());
         }
         for key in changes.keys() {
-            // The file is as it was, or as it was to be.
-            if let Err(error) = self.reload(key, catalogue) {
-                catalogue.remove(key);
-                tracing::warn!(%error, "an entry is left out");
-            }
+            // The file is as it was, or as it was to be; which, may have to be seen later.
+            let _ = self.reload(key, catalogue);
         }
         Ok(())
     }
@@ -438,12 +440,13 @@ impl Medium for Entries {
             return Ok(Upkeep::Idle);
         }
         let is_reading = self.unread.is_some() && self.read_some(catalogue)?;
+        let of_missed = self.read_missed(now, catalogue);
         let is_forgetting = self.forget_some(catalogue)?;
         let of_sync = self.sync(now)?;
         Ok(if is_reading || is_forgetting {
             Upkeep::More
         } else {
-            of_sync
+            of_sync.and(of_missed)
         })
     }
 }

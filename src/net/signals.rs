@@ -94,7 +94,9 @@ impl Signals {
     /// From here on these signals no longer do what they do by default.
     pub(super) fn catch(signals: &[Signal]) -> io::Result<Self> {
         let (read, write) = UnixStream::pair()?;
+        // Who may not write so far into a file is told by the error as well, and need not end.
         let numbers = signals.iter().map(|signal| signal.number());
+        let numbers = numbers.chain([libc::SIGXFSZ]);
         SignalDelivery::with_pipe(read, write, SignalOnly, numbers).map(Self)
     }
 

@@ -14,6 +14,7 @@ use serde_json::json;
 
 use crate::Place;
 use crate::common::{Running, clean, memstore, skipped};
+use crate::descriptors::allow;
 use crate::history::survives;
 use crate::node::{NodeStore, has_packages};
 use crate::sqlite::{Unmount, until_written};
@@ -134,6 +135,13 @@ fn a_read_only_disk_under_files_is_read_and_written_to_when_it_may_be() {
         assert!(store.destroy("foo").is_err());
         assert_eq!(store.get("foo").unwrap().unwrap().value, b"bar");
         assert_eq!(store.length().unwrap(), 1);
+    }
+    // Nor is it taken for gone where it cannot be looked at after that.
+    if allow(&master, 3) {
+        assert!(store.destroy("foo").is_err());
+        assert!(store.get("foo").is_err());
+        assert!(allow(&master, 1_024));
+        assert_eq!(store.get("foo").unwrap().unwrap().value, b"bar");
     }
     assert!(mount("remount,rw"));
     until_written(&store);

@@ -1,13 +1,14 @@
 //! Stores on disks, with the real program and the real modules of Node whose formats they share.
 //!
 //! `node` starts those modules; `knex`, `level` and `session_files` are what they and the backends
-//! make of each other's entries; `sqlite` and `disks` what stores on disks go through.
+//! make of each other's entries; `sqlite`, `disks` and `descriptors` what stores on disks go through.
 
 #![cfg(all(feature = "cli", target_os = "linux"))]
 #![allow(clippy::unwrap_used, reason = "helpers may panic as the tests do")]
 
 #[path = "../common/mod.rs"]
 mod common;
+mod descriptors;
 mod disks;
 #[path = "../lasting/history.rs"]
 mod history;

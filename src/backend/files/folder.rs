@@ -25,13 +25,17 @@ pub(super) const OURS: &str = ".memstore";
 /// From so many files on the whole file system is synced instead of each of them.
 const MANY: usize = 8;
 
+/// Versions stay below: what says more is damaged.
+pub(super) const HIGHEST: u64 = 1 << 62;
+
 /// A folder that is in no other master's hands.
 #[derive(Debug)]
 pub(super) struct Folder {
     path: PathBuf,
     ours: PathBuf,
     made: u64,
-    _lock: Flock<File>,
+    /// Gone once the folder was given up.
+    lock: Option<Flock<File>>,
 }
 
 /// A file that has not got its name yet.
@@ -77,13 +81,18 @@ impl Folder {
             path: path.to_owned(),
             ours,
             made: 0,
-            _lock: lock,
+            lock: Some(lock),
         };
         // What a master has left that was killed.
         for left in fs::read_dir(folder.ours.join("new"))? {
             fs::remove_file(left?.path())?;
         }
         Ok(Some(folder))
+    }
+
+    /// Lets others have it, and who has it now open it anew.
+    pub(super) fn give_up(&mut self) {
+        self.lock = None;
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -211,18 +220,21 @@ impl Folder {
     /// The number in one of our own files.
     pub(super) fn number(&self, name: &str) -> io::Result<Option<u64>> {
         let path = self.ours.join(name);
-        match fs::read_to_string(&path) {
-            Ok(text) => {
-                let wrong = |_| {
-                    let path = path.display();
-                    let why = format!("{path} holds no number; remove it to go on without it");
-                    io::Error::new(io::ErrorKind::InvalidData, why)
-                };
-                text.trim_end().parse().map(Some).map_err(wrong)
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            // Refused below as what holds no number.
+            Err(error) if error.kind() == io::ErrorKind::IsADirectory => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        let text = std::str::from_utf8(&bytes).unwrap_or_default();
+        let number = text.trim_end().parse().ok();
+        let number = number.filter(|number| *number < HIGHEST).ok_or_else(|| {
+            let path = path.display();
+            let why = format!("{path} holds no number; remove it to go on without it");
+            io::Error::new(io::ErrorKind::InvalidData, why)
+        });
+        number.map(Some)
     }
 
     /// Writes a number into one of our own files; it is on the disk then.
@@ -256,6 +268,14 @@ fn is_absence(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
         Some(libc::ENOENT | libc::ELOOP | libc::EISDIR | libc::ENXIO | libc::ENOTDIR)
+    )
+}
+
+/// Whether it is no fault of the file, but the system lacks what it may have again soon.
+pub(super) fn is_passing(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::EINTR)
     )
 }
 

@@ -285,13 +285,58 @@ fn what_is_no_folder_of_ours_is_refused_and_left_as_it_is() {
     fs::remove_file(place.folder()).unwrap();
 
     set(&mut place.open(), b"sid", b"{}");
-    let next = place.at(".memstore/next");
-    fs::write(&next, "torn").unwrap();
-    let why = refusal();
-    assert!(why.contains(&*next.to_string_lossy()), "{why}");
-    assert_eq!(fs::read(&next).unwrap(), b"torn");
-    fs::remove_file(&next).unwrap();
-    place.open();
+    for name in ["next", "cleared"] {
+        let path = place.at(".memstore").join(name);
+        let _ = fs::remove_file(&path);
+        for damage in [&b"torn"[..], b"", b"\xff\xfe", b"18446744073709551615\n"] {
+            fs::write(&path, damage).unwrap();
+            let why = refusal();
+            assert!(why.contains(&*path.to_string_lossy()), "{why}");
+            assert_eq!(fs::read(&path).unwrap(), damage);
+        }
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        let why = refusal();
+        assert!(why.contains(&*path.to_string_lossy()), "{why}");
+        fs::remove_dir(&path).unwrap();
+        set(&mut place.open(), b"sid", b"{}");
+    }
+}
+
+#[test]
+fn a_version_that_nobody_can_have_reached_is_none() {
+    let place = Place::new();
+    let mut store = place.open();
+    let stored = Stored {
+        value: b"{}".into(),
+        kind: Kind::Bytes,
+        deadline: None,
+        seq: Some(Seq(u64::MAX)),
+        birth: Some(1),
+        key: None,
+    };
+    let bytes = format::encode(&stored, 0.0);
+    place.write("sid.json", &String::from_utf8(bytes).unwrap());
+    let found = store.get(NOW, b"sid").unwrap().unwrap().seq;
+    assert!(set(&mut store, b"other", b"{}") > found);
+}
+
+#[test]
+fn a_folder_that_was_moved_and_comes_back_is_read_again() {
+    let place = Place::new();
+    let mut store = place.open();
+    set(&mut store, b"sid", b"{}");
+    store.commit().unwrap();
+    let away = place.0.path().join("away");
+    fs::rename(place.folder(), &away).unwrap();
+    fs::write(place.folder(), "in its place").unwrap();
+    assert!(store.get(NOW, b"sid").is_err());
+    fs::remove_file(place.folder()).unwrap();
+    fs::rename(&away, place.folder()).unwrap();
+    assert_eq!(get(&mut store, b"sid").unwrap(), b"{}");
+    set(&mut store, b"new", b"{}");
+    store.commit().unwrap();
+    assert!(place.at("new.json").exists());
 }
 
 #[test]

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, Result as SqlResult};
+use rusqlite::{Connection, OpenFlags, Result as SqlResult, Transaction, TransactionBehavior};
 
 use super::fault::{self, Remedy};
 use super::table::Table;
@@ -31,6 +31,8 @@ use crate::time::Millis;
 const PATIENCE: u64 = 100;
 /// Numbers of writes that are taken from the database at once.
 const BLOCK: u64 = 4_096;
+/// So many files are open with a database: itself, its log, and the index of that.
+const DESCRIPTORS: usize = 3;
 /// Statements that are kept ready; all of a few tables.
 const STATEMENTS: usize = 64;
 
@@ -130,7 +132,12 @@ impl Database {
         match database.connect() {
             Ok(open) => database.connection = Some(open),
             Err(Refused::Sql(error)) => {
-                let why = format!("the database {shown} cannot be used: {error}");
+                let cause = if fault::is_full(&error) {
+                    "there is no more room for it".to_owned()
+                } else {
+                    error.to_string()
+                };
+                let why = format!("the database {shown} cannot be used: {cause}");
                 return Err(if fault::is_configured_wrongly(&error) {
                     Error::Config(why)
                 } else {
@@ -138,9 +145,12 @@ impl Database {
                 });
             }
             Err(Refused::System(error)) => {
-                return Err(Error::Config(format!(
-                    "the database {shown} cannot be opened: {error}"
-                )));
+                let why = format!("the database {shown} cannot be opened: {error}");
+                return Err(if fault::is_passing(&error) {
+                    Error::Backend(why)
+                } else {
+                    Error::Config(why)
+                });
             }
         }
         Ok(database)
@@ -150,7 +160,10 @@ impl Database {
     pub(super) fn add(&mut self, now: Millis, table: Named) -> Result<(), BackendError> {
         let (name, statements) = table.clone();
         self.tables.push(table);
-        let done = self.write(now, |connection, _| statements.prepare(connection, &name));
+        let done = self.write(now, |connection, _| {
+            statements.make(connection, &name)?;
+            statements.check(connection, &name)
+        });
         if done.is_err() {
             self.tables.pop();
         }
@@ -240,7 +253,11 @@ impl Database {
     /// Gives up a file that is not the one of that name any more.
     pub(super) fn check_place(&mut self) {
         let Some(open) = &self.connection else { return };
-        let is_there = identity(&self.path).is_ok_and(|file| file == open.file);
+        let is_there = match identity(&self.path) {
+            Ok(file) => file == open.file,
+            // What cannot be seen for the moment is not for that gone.
+            Err(error) => !fault::is_absence(&error),
+        };
         if !is_there && matches!(self.turn, Turn::Clean) {
             let path = self.path.display();
             tracing::warn!(%path, "the database was removed or replaced; it is opened anew");
@@ -288,27 +305,77 @@ impl Database {
             .mode(0o600)
             .open(&self.path);
         match made {
+            // Said before a name is looked for: SQLite would need descriptors too.
+            Err(error) if fault::is_passing(&error) => return Err(Refused::System(error)),
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists && !self.path.exists() => {
                 return Err(Refused::System(error));
             }
             _ => {}
         }
+        if !fs::metadata(&self.path)?.is_file() {
+            let why = "it is no file; name one, or what is not there yet";
+            return Err(Refused::System(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                why,
+            )));
+        }
         self.mend_rights();
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        self.opened(flags).map_err(|refused| match refused {
+            Refused::Sql(error) if fault::is_unopened(&error) => {
+                // SQLite does not say why.
+                self.lack().map_or(Refused::Sql(error), Refused::System)
+            }
+            other => other,
+        })
+    }
+
+    /// What of the system lacks for a database to be opened: it takes a few descriptors.
+    fn lack(&self) -> Option<io::Error> {
+        let folder = self.path.parent()?;
+        // Not the file: to close it would give up the locks of whoever has it in this process.
+        let tried = (0..DESCRIPTORS).map(|_| fs::File::open(folder));
+        let tried = tried.collect::<io::Result<Vec<_>>>();
+        tried.err().filter(fault::is_passing)
+    }
+
+    fn opened(&self, flags: OpenFlags) -> Result<Open, Refused> {
         let connection = Connection::open_with_flags(&self.path, flags)?;
         let file = identity(&self.path)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         connection.busy_timeout(self.config.lock_timeout)?;
         self.configure(&connection)?;
-        if !super::table::has_table(&connection, COUNTER)? {
-            connection.execute_batch(CREATE_COUNTER)?;
+        if !self.is_made(&connection)? {
+            self.make(&connection)?;
         }
         // A table of that name may be somebody else's.
         connection.prepare_cached(TAKE_BLOCK)?;
         for (name, table) in &self.tables {
-            table.prepare(&connection, name)?;
+            table.check(&connection, name)?;
         }
         Ok(Open { connection, file })
+    }
+
+    /// Whether all tables are there.
+    fn is_made(&self, connection: &Connection) -> SqlResult<bool> {
+        let mut is_made = super::table::has_table(connection, COUNTER)?;
+        for (name, _) in &self.tables {
+            is_made = is_made && super::table::is_made(connection, name)?;
+        }
+        Ok(is_made)
+    }
+
+    /// Makes the tables that are not there, all or none: somebody else may be about to make them
+    /// as well.
+    fn make(&self, connection: &Connection) -> SqlResult<()> {
+        let making = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+        if !super::table::has_table(connection, COUNTER)? {
+            connection.execute_batch(CREATE_COUNTER)?;
+        }
+        for (name, table) in &self.tables {
+            table.make(connection, name)?;
+        }
+        making.commit()
     }
 
     /// The log and its index have the rights that the database had when they were made: if it was
@@ -333,6 +400,7 @@ impl Database {
             .pragma_update_and_check(None, "journal_mode", "wal", |row| row.get::<_, String>(0));
         match mode {
             Ok(mode) if mode == "wal" => {}
+            Err(error) if !fault::is_of_log(&error) => return Err(error),
             other => {
                 let path = self.path.display();
                 tracing::warn!(%path, ?other, "the database has no write-ahead log");

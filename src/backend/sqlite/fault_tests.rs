@@ -117,6 +117,22 @@ fn a_full_database_refuses_what_has_no_room_and_says_what_was_lost() {
 }
 
 #[test]
+fn a_database_without_room_for_its_tables_is_no_mistake_of_its_user() {
+    for pages in 1..7 {
+        let world = World::new();
+        let config = Sqlite {
+            max_size: Some(ByteSize(pages * 4_096)),
+            ..world.config.clone()
+        };
+        let error = SqliteBackend::open(&config).unwrap_err();
+        assert!(matches!(error, Error::Backend(_)), "{pages}: {error:?}");
+        assert!(error.to_string().contains("no more room"), "{error}");
+        // What was begun is not there, and in nobody's way.
+        world.open();
+    }
+}
+
+#[test]
 fn a_damaged_database_is_used_again_when_it_is_repaired() {
     let world = World::new();
     let mut store = world.open();

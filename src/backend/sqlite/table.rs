@@ -113,7 +113,7 @@ pub(super) struct Table {
 
 impl Table {
     pub(super) fn new(name: &str) -> Self {
-        let versions = quoted(&format!("{name}_memstore"));
+        let versions = quoted(&versions_of(name));
         // As knex does, so that the database says the same whoever has made the table.
         let [knex, index] = [name.to_owned(), format!("{name}_expired_index")]
             .map(|name| format!("`{}`", name.replace('`', "``")));
@@ -171,14 +171,19 @@ impl Table {
         }
     }
 
-    /// Makes what is not there yet, and tries whether what is there can be used.
-    pub(super) fn prepare(&self, connection: &Connection, name: &str) -> Result<()> {
+    /// Makes what is not there yet; in a transaction, which has to be taken back if that fails.
+    pub(super) fn make(&self, connection: &Connection, name: &str) -> Result<()> {
         if !has_table(connection, name)? {
-            create(connection, &self.create)?;
+            connection.execute_batch(&self.create)?;
         }
-        if !has_table(connection, &format!("{name}_memstore"))? {
-            create(connection, &self.create_versions)?;
+        if !has_table(connection, &versions_of(name))? {
+            connection.execute_batch(&self.create_versions)?;
         }
+        Ok(())
+    }
+
+    /// Tries whether what is there can be used.
+    pub(super) fn check(&self, connection: &Connection, name: &str) -> Result<()> {
         // An upsert needs the key to be unique, a walk that rows have numbers.
         for statement in [&self.get, &self.set, &self.set_version, &self.walk] {
             connection.prepare_cached(statement)?;
@@ -368,28 +373,31 @@ pub(super) fn has_table(connection: &Connection, name: &str) -> Result<bool> {
     connection.prepare(sql)?.exists([name])
 }
 
-/// Makes a table with all that belongs to it, or nothing.
-fn create(connection: &Connection, sql: &str) -> Result<()> {
-    connection.execute_batch("SAVEPOINT made")?;
-    let done = connection.execute_batch(sql);
-    if done.is_err() {
-        connection.execute_batch("ROLLBACK TO made")?;
-    }
-    connection.execute_batch("RELEASE made")?;
-    done
+/// Whether a table of sessions and ours beside it are there.
+pub(super) fn is_made(connection: &Connection, name: &str) -> Result<bool> {
+    Ok(has_table(connection, name)? && has_table(connection, &versions_of(name))?)
 }
 
 /// Refuses a table in which a row needs more than we have for it.
 fn check_other_columns(connection: &Connection, name: &str) -> Result<()> {
-    let sql = "select name from pragma_table_info(?1) where \"notnull\" and dflt_value is null \
-               and lower(name) not in ('sid', 'sess', 'expired')";
+    // An integer that is the whole primary key is the number of the row, which SQLite gives.
+    let sql = "with columns as (select * from pragma_table_info(?1)) select name from columns \
+               where \"notnull\" and coalesce(lower(dflt_value), 'null') = 'null' \
+               and lower(name) not in ('sid', 'sess', 'expired') \
+               and not (pk and lower(type) = 'integer' \
+                        and (select count(*) from columns where pk) = 1)";
     let mut statement = connection.prepare(sql)?;
-    let Some(row) = statement.query([name])?.next()?.map(|row| row.get(0)) else {
+    let Some(column): Option<String> = statement.query_row([name], |row| row.get(0)).optional()?
+    else {
         return Ok(());
     };
-    let column: String = row?;
     let why = format!("the table {name} has a column {column} that may not be left out");
     Err(rusqlite::Error::ToSqlConversionFailure(why.into()))
+}
+
+/// Our table beside theirs.
+fn versions_of(name: &str) -> String {
+    format!("{name}_memstore")
 }
 
 /// A name as SQL writes it.

@@ -331,6 +331,62 @@ fn a_table_whose_index_cannot_be_made_is_not_made_either() {
 }
 
 #[test]
+fn a_table_with_columns_that_may_be_left_out_is_used() {
+    for columns in [
+        "id integer not null primary key autoincrement, sid varchar(255) unique",
+        "SID varchar(255) primary key not null, owner text not null default ''",
+        "sid varchar(255) primary key, owner text, length integer not null as (length(sess))",
+    ] {
+        let world = World::new();
+        let other = world.other();
+        let make = format!("create table sessions ({columns}, sess json not null, expired text)");
+        other.execute_batch(&make).unwrap();
+        let mut store = SqliteBackend::open(&world.config).expect(columns);
+        put(&mut store, b"k", b"{}");
+        put(&mut store, b"k", b"[]");
+        store.commit().expect(columns);
+        assert_eq!(value(&mut store, b"k").unwrap(), b"[]");
+        assert_eq!(store.length(NOW).unwrap(), 1);
+    }
+}
+
+#[test]
+fn many_may_make_the_same_database_at_once() {
+    for _ in 0..10 {
+        let world = World::new();
+        let config = Sqlite {
+            lock_timeout: Duration::from_secs(30),
+            ..world.config.clone()
+        };
+        let barrier = std::sync::Barrier::new(4);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    barrier.wait();
+                    SqliteBackend::open(&config).unwrap();
+                });
+            }
+        });
+    }
+}
+
+#[test]
+fn what_is_no_file_is_refused_and_what_is_to_be_done_is_said() {
+    let world = World::new();
+    let at = |name: &str| world.folder.path().join(name);
+    nix::unistd::mkfifo(&at("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    fs::create_dir(at("folder")).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
+    for name in ["pipe", "folder", "socket"] {
+        let error = SqliteBackend::open(&Sqlite::new(at(name))).unwrap_err();
+        assert!(matches!(error, Error::Config(_)), "{error:?}");
+        let why = error.to_string();
+        assert!(why.contains(&*at(name).to_string_lossy()), "{why}");
+        assert!(why.contains("it is no file; name one"), "{why}");
+    }
+}
+
+#[test]
 fn what_cannot_be_such_a_table_is_refused_and_left_as_it_is() {
     let world = World::new();
     for (make, hint) in [
@@ -350,6 +406,11 @@ fn what_cannot_be_such_a_table_is_refused_and_left_as_it_is() {
             "create table sessions (sid text primary key, sess text, expired text, \
              owner text not null)",
             "a column owner that may not be left out",
+        ),
+        (
+            "create table sessions (sid text primary key, sess text, expired text, \
+             id integer not null default null)",
+            "a column id that may not be left out",
         ),
     ] {
         let other = world.other();
