@@ -8,7 +8,8 @@
 //!
 //! Requests are not sent one by one. What many will read is asked for at once and ahead, and what
 //! they write is sent at once, the last write per key; meanwhile others are run: see
-//! [`Pipelined`]. A condition, or something that was not foreseen, is asked for by
+//! [`Pipelined`]. What a master can ask a single server as it is goes past all this: see
+//! [`FastPath`]. A condition, or something that was not foreseen, is asked for by
 //! itself. Nothing is remembered from one turn to the next, except in the near cache, where one is
 //! asked for.
 
