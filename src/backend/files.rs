@@ -304,8 +304,7 @@ impl Entries {
             self.folder.sync_new(new.into_iter())?;
         }
         if let Some(before) = self.clearing {
-            self.folder.put_number(CLEARED, before)?;
-            let at = self.folder.modified(CLEARED)?;
+            let at = self.folder.put_dated(CLEARED, before)?;
             self.cleared = Some(Cleared { before, at });
         }
         for (key, change) in &self.changes {

@@ -15,13 +15,17 @@ use std::fs::{self, DirBuilder, File, OpenOptions, ReadDir};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
 
 /// What is ours in the folder.
 pub(super) const OURS: &str = ".memstore";
+/// The shortest tick of the clock of file times that is known of, and one that is long.
+const TICK: Duration = Duration::from_millis(1);
+const LONGEST_TICK: Duration = Duration::from_millis(50);
 /// From so many files on the whole file system is synced instead of each of them.
 const MANY: usize = 8;
 
@@ -248,6 +252,21 @@ impl Folder {
             self.drop_new(&new);
         }
         put
+    }
+
+    /// The same, and says when that was: later than anything that is in the folder by now. File
+    /// systems tell times apart no finer than the system's clock ticks, every few milliseconds.
+    pub(super) fn put_dated(&mut self, name: &str, number: u64) -> io::Result<SystemTime> {
+        self.put_number(name, number)?;
+        let (first, began) = (self.modified(name)?, Instant::now());
+        loop {
+            thread::sleep(TICK);
+            self.put_number(name, number)?;
+            let at = self.modified(name)?;
+            if at > first || began.elapsed() > LONGEST_TICK {
+                return Ok(at);
+            }
+        }
     }
 
     /// When one of our own files was written.
