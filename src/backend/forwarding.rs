@@ -302,6 +302,7 @@ const CALLS: &[(&str, Call)] = &[
         }));
         shown(told)
     }),
+    ("fast_path", |store| shown(store.fast_path())),
     ("commit", |store| shown(store.commit())),
     ("is_done", |store| shown(store.is_done(b"key"))),
 ];

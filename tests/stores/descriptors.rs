@@ -170,9 +170,9 @@ fn a_master_that_has_too_few_descriptors_to_begin_is_not_configured_wrongly() {
             serve.args(["serve", "--store", &url, "--sock"]);
             let mut master = Running::start(serve.arg(place.sock()));
             let is_over = master.stderr().until("it serves or ends", |lines| {
-                let told = lines.last()?;
-                (told.contains("serving") || told.starts_with("memstore-cluster:"))
-                    .then(|| !told.contains("serving"))
+                let is_over = |line: &String| line.starts_with("memstore-cluster:");
+                let serves = lines.iter().any(|line| line.contains("serving"));
+                (serves || lines.iter().any(is_over)).then_some(!serves)
             });
             if !is_over {
                 // There may be too few to read what is there, until there are more.

@@ -258,9 +258,10 @@ fn a_tombstone_holds_against_commands_that_create() {
 #[test]
 fn every_other_call_reaches_the_backend_below() {
     use crate::backend::forwarding::assert_forwards;
-    // It is not shared, its key is looked at more closely, and a commit settles it.
+    // It is not shared, its key is looked at more closely, a commit settles it, and there is no way
+    // past it.
     assert_forwards(
         &|mut below, call| call(&mut Draft::new(&mut below, 0, NOW, b"another")),
-        &["is_shared", "set", "commit"],
+        &["is_shared", "set", "commit", "fast_path"],
     );
 }
