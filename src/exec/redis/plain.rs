@@ -130,7 +130,7 @@ mod tests {
         let bytes = format!("{text}\r\nrest");
         let (word, plain, len) = first(bytes.as_bytes(), &mut args, &Limits::default())?;
         assert_eq!(len, text.len() + 2);
-        let text = |bytes| str::from_utf8(bytes).unwrap();
+        let text = |bytes| std::str::from_utf8(bytes).unwrap();
         let name = NAMES[word.place()];
         Some(match plain {
             Plain::Value { key } | Plain::Get { key } => format!("{name} {}", text(key)),
